@@ -1,0 +1,159 @@
+"""Every function, route, setting, size and plan of the product, stated once.
+
+Read by the Pulumi program (function, identity, environment, secret grants), the edge Worker (path table), the local
+cloud, `core.http.serve` (routing, access) and the tests. Imports the standard library and `core.settings` only, so that
+reading it costs nothing.
+
+To add a route: add it here and write the handler of that name in `functions/NAME/handlers.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.settings import Secret, Settings
+
+VERSION = "0.1.0"
+
+PREFIX = "/api/v1"
+"""Both clients reach every route under this prefix (client contract, section 1.4)."""
+
+BODY_LIMIT_BYTES = 1 << 20
+"""Largest request body that a function reads; more is answered 413."""
+
+
+class Access(StrEnum):
+    """Who may call a route. The value of a keyed access is the scope that the API key must hold."""
+
+    OPEN = "open"  # no key is needed, but one that is sent must be good (client contract 2.2, GET /health)
+    READ = "memories:read"
+    WRITE = "memories:write"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One method and path; `{name}` in the path is a parameter of one segment. First match wins."""
+
+    method: str
+    path: str
+    handler: str
+    access: Access
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """What one function may use. Left out of the archive, so that a new size does not deploy new code."""
+
+    memory_mb: int = 512
+    cpu: int = 1
+    timeout_seconds: int = 60
+    concurrency: int = 80
+    min_instances: int = 0
+    max_instances: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One deployed function. Its archive holds `functions/NAME/` and `functions/core/`."""
+
+    name: str
+    settings: type[Settings]
+    routes: tuple[Route, ...]
+    sizing: Sizing = Sizing()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What one workspace may do. `None` means no limit. Prices in whole dollars a month (Team: for each seat)."""
+
+    name: str
+    price_usd: int
+    calls_per_day: int
+    calls_per_minute: int
+    memories: int | None
+    storage_mb: int
+
+
+FREE = Plan(name="free", price_usd=0, calls_per_day=1_000, calls_per_minute=2_000, memories=100, storage_mb=500)
+PRO = Plan(name="pro", price_usd=8, calls_per_day=100_000, calls_per_minute=30_000, memories=10_000, storage_mb=5_000)
+TEAM = Plan(
+    name="team", price_usd=12, calls_per_day=1_000_000, calls_per_minute=60_000, memories=None, storage_mb=50_000
+)
+PLANS = {plan.name: plan for plan in (FREE, PRO, TEAM)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSettings(Settings):
+    """What every function behind the edge needs.
+
+    `edge_secret` signs the hop from the Worker. It holds one secret, or two separated by a space (current, previous)
+    while it is being rotated.
+    """
+
+    edge_secret: Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmissionSettings(FunctionSettings):
+    """What it takes to know who asks: the control plane, the cache in front of it, and the keys that protect both.
+
+    Every secret key is 32 random bytes in URL-safe base64; `*_key` ones may hold two, separated by a space.
+    """
+
+    database_url: Secret
+    redis_url: str
+    redis_token: Secret
+    key_tag_secret: Secret
+    principal_seal_key: Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoriesSettings(AdmissionSettings):
+    """`store_seal_key` opens the per-workspace store tokens that provisioning sealed."""
+
+    store_seal_key: Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvisioningSettings(AdmissionSettings):
+    """What opens an account: the control plane, the seals, and Turso's platform API.
+
+    Not a deployed function yet: the operator's `make key` runs it with these values from the stack's `operator` output.
+    """
+
+    store_seal_key: Secret
+    turso_api_url: str
+    turso_api_token: Secret
+    turso_organization: str
+    turso_group: str
+
+
+def _route(method: str, path: str, handler: str, access: Access) -> Route:
+    return Route(method=method, path=PREFIX + path, handler=handler, access=access)
+
+
+MEMORIES = Function(
+    name="memories",
+    settings=MemoriesSettings,
+    sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=60, concurrency=80, max_instances=10),
+    routes=(
+        _route("GET", "/health", "read_health", Access.OPEN),
+        _route("POST", "/memories", "create_memory", Access.WRITE),
+        _route("GET", "/memories", "list_memories", Access.READ),
+        _route("GET", "/memories/recall", "recall_memories", Access.READ),
+        _route("GET", "/memories/recent", "read_recent", Access.READ),
+        _route("GET", "/memories/{id}", "read_memory", Access.READ),
+        _route("PUT", "/memories/{id}", "update_memory", Access.WRITE),
+        _route("PATCH", "/memories/{id}", "update_memory", Access.WRITE),
+        _route("DELETE", "/memories/{id}", "delete_memory", Access.WRITE),
+        _route("GET", "/memories/{id}/related", "list_related", Access.READ),
+        _route("GET", "/search/memories/{id}/related", "list_related", Access.READ),
+        _route("POST", "/search/advanced", "search_memories", Access.READ),
+        _route("POST", "/search/recall", "recall_memories", Access.READ),
+        _route("POST", "/relationships", "create_relationship", Access.WRITE),
+        _route("GET", "/graphs/statistics", "read_statistics", Access.READ),
+    ),
+)
+
+FUNCTIONS = (MEMORIES,)
