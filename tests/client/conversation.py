@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from mcp import ClientSession, StdioServerParameters
@@ -34,7 +35,7 @@ def _fill(value: Any, answers: list[dict[str, Any]]) -> Any:
 
 async def converse(calls: list[list[Any]], profile: str) -> list[dict[str, Any]]:
     server = StdioServerParameters(
-        command=os.path.join(os.path.dirname(sys.executable), "memorygraph"),
+        command=str(Path(sys.executable).parent / "memorygraph"),
         args=["--profile", profile, "--log-level", "ERROR"],
         env=dict(os.environ),
     )
@@ -50,4 +51,5 @@ async def converse(calls: list[list[Any]], profile: str) -> list[dict[str, Any]]
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(converse(json.load(sys.stdin), sys.argv[1] if len(sys.argv) > 1 else "core"))))
+    conversation = converse(json.load(sys.stdin), profile=sys.argv[1])
+    sys.stdout.write(json.dumps(asyncio.run(conversation)))

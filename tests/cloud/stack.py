@@ -1,0 +1,189 @@
+"""One rehearsal environment, seen as a newcomer sees it: a fresh copy of the repository, `make`, and HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def copy_repository(target: Path) -> Path:
+    """What a clone of the working tree would hold: tracked files and new ones that git does not ignore."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source = REPOSITORY / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target / name)
+    return target
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll; a test that waits in vain says for what."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
+        time.sleep(0.1)
+
+
+@dataclass
+class Stack:
+    """A checkout with its local cloud. `make()` runs a target the way a person does."""
+
+    checkout: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return self.checkout / self.variables.get("LOCAL_ROOT", ".local")
+
+    def environment(self) -> dict[str, str]:
+        # The tests' own environment must not leak into the copy: it makes its own.
+        dropped = {"VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LOCAL_ROOT"}
+        ours = str(Path(sys.prefix) / "bin")
+        path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != ours)
+        return {key: value for key, value in os.environ.items() if key not in dropped} | {"PATH": path}
+
+    def make(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        words = ["make", "-s", *arguments, *(f"{key}={value}" for key, value in self.variables.items())]
+        done = subprocess.run(
+            words,
+            cwd=self.checkout,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def client_environment(self) -> dict[str, str]:
+        lines = (self.root / "env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+    @property
+    def api_url(self) -> str:
+        return self.client_environment()["MEMORYGRAPH_API_URL"]
+
+    @property
+    def key(self) -> str:
+        return self.client_environment()["MEMORYGRAPH_API_KEY"]
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        url: str | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request through the Worker (or to `url`); `path` starts after /api/v1."""
+        target = urllib.parse.urlsplit((url or self.api_url) + path)
+        assert target.hostname is not None
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=20)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            sent["X-API-Key"] = key
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            where = target.path + (f"?{target.query}" if target.query else "")
+            connection.request(method, where, None if body is None else json.dumps(body), sent)
+            answer = connection.getresponse()
+            text = answer.read()
+            fields = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, fields, json.loads(text) if text else None)
+        finally:
+            connection.close()
+
+    def daemon(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.root / "cloud.json").read_text())
+        return found
+
+    def parts(self) -> list[dict[str, Any]]:
+        """The processes of the local cloud, by its own account."""
+        daemon = self.daemon()
+        connection = http.client.HTTPConnection("127.0.0.1", daemon["control_port"], timeout=20)
+        connection.request("GET", "/status", headers={"Authorization": f"Bearer {daemon['control_token']}"})
+        found: list[dict[str, Any]] = json.loads(connection.getresponse().read())["parts"]
+        connection.close()
+        return found
+
+    def pids(self, kind: str) -> list[int]:
+        return [part["pid"] for part in self.parts() if part["kind"] == kind and part["pid"]]
+
+    @contextmanager
+    def frozen(self, kind: str) -> Iterator[None]:
+        """Stop every process of one part as a hung machine would (SIGSTOP), children included."""
+        groups = [family(pid) for pid in self.pids(kind)]
+        assert groups, f"no process of kind {kind}"
+        try:
+            for pid in (pid for group in groups for pid in group):
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in (pid for group in groups for pid in group):
+                os.kill(pid, signal.SIGCONT)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    members = [pid]
+    for member in members:
+        children = Path(f"/proc/{member}/task/{member}/children")
+        if children.exists():
+            members.extend(int(child) for child in children.read_text().split())
+    return members
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def processes_of(root: Path) -> list[str]:
+    """Command lines of processes that name a folder: what `make destroy` and `make clean` must leave none of."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                where = str((entry / "cwd").readlink())
+            except (OSError, ProcessLookupError):
+                continue
+            if str(root) in line or where.startswith(str(root)):
+                found.append(f"{entry.name}: {line}")
+    return found
