@@ -1,0 +1,75 @@
+"""The one junction between what functions declare and what the program makes: variable name -> value.
+
+A function says which variables it reads (`functions/declarations.py`); here each name gets its value, once, whoever
+asks for it. To give functions a new variable: add the field there and a line to `Bindings` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from core.settings import Settings
+from infra.components.control_plane import ControlPlane
+from infra.components.keys import Keys
+from infra.components.limiter import Limiter
+from infra.components.store import Store
+from infra.config import StackConfig
+
+
+class Unbound(pulumi.RunError):
+    """A function declares a variable that has no value here."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variables of one function: plain ones by value, secret ones for Secret Manager."""
+
+    plain: Mapping[str, pulumi.Input[str]]
+    secret: Mapping[str, pulumi.Input[str]]
+
+
+class Bindings:
+    """Values by variable name. A value may depend on who reads it: each function has its own database role."""
+
+    def __init__(
+        self, *, config: StackConfig, keys: Keys, control_plane: ControlPlane, limiter: Limiter, store: Store
+    ) -> None:
+        self._values: dict[str, Callable[[str], pulumi.Input[str]]] = {
+            "EDGE_SECRET": lambda owner: keys.value(f"{owner}-edge-secret"),
+            "DATABASE_URL": control_plane.url,
+            "REDIS_URL": lambda _: limiter.url,
+            "REDIS_TOKEN": lambda _: limiter.token,
+            "KEY_TAG_SECRET": lambda _: keys.value("key-tag-secret"),
+            "PRINCIPAL_SEAL_KEY": lambda _: keys.value("principal-seal-key"),
+            "STORE_SEAL_KEY": lambda _: keys.value("store-seal-key"),
+            "TURSO_API_URL": lambda _: config.turso_api,
+            "TURSO_API_TOKEN": lambda _: config.turso_token,
+            "TURSO_ORGANIZATION": lambda _: config.turso_organization,
+            "TURSO_GROUP": lambda _: store.group,
+        }
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._values)
+
+    def bind(self, owner: str, settings: type[Settings]) -> Environment:
+        """The environment of `owner` (a function's name).
+
+        Raises:
+            Unbound: naming every variable of `settings` that has no value.
+        """
+        variables = settings.variables()
+        missing = [variable.name for variable in variables if variable.name not in self._values]
+        if missing:
+            raise Unbound(
+                f"{settings.__name__} declares {', '.join(missing)}, but infra/bindings.py gives no value: "
+                "add one to Bindings there, or drop the field."
+            )
+        values = {variable: self._values[variable.name](owner) for variable in variables}
+        return Environment(
+            plain={variable.name: value for variable, value in values.items() if not variable.secret},
+            secret={variable.name: value for variable, value in values.items() if variable.secret},
+        )

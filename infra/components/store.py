@@ -1,0 +1,27 @@
+"""Turso: the group in which provisioning opens one database for each workspace. The databases are data, not
+infrastructure, so they are not declared; protecting the group protects them."""
+
+from __future__ import annotations
+
+import pulumi
+
+from infra.config import StackConfig
+from infra.providers.resources import TursoGroup
+
+
+class Store(pulumi.ComponentResource):
+    """`group` is the name of the group."""
+
+    group: pulumi.Output[str]
+
+    def __init__(self, name: str, config: StackConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("memorygraph-cloud:components:Store", name, None, opts)
+        group = TursoGroup(
+            "group",
+            organization=config.turso_organization,
+            name="memorygraph",
+            location=f"aws-{config.aws_region}",
+            opts=pulumi.ResourceOptions(parent=self, protect=config.protect),
+        )
+        self.group = group.name
+        self.register_outputs({})

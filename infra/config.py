@@ -1,0 +1,242 @@
+"""The stack's configuration: read once, into one frozen typed object. The only caller of `pulumi.Config`.
+
+Every mistake is named at once, each with a line that fixes it. Values that a vendor's own provider reads by itself
+(`gcp:project`, `cloudflare:apiToken`, ...) are checked here too, because their own messages come one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import pulumi
+from pulumi.runtime.config import is_config_secret
+
+T = TypeVar("T")
+
+LOCAL_TOKEN = "local"  # noqa: S105  the local cloud's public name for "no credential"; nothing accepts it elsewhere
+
+NEIGHBOURS = {
+    "us-east4": "us-east-1",
+    "us-east1": "us-east-1",
+    "us-central1": "us-east-2",
+    "us-west1": "us-west-2",
+    "europe-west1": "eu-west-1",
+    "europe-west2": "eu-west-2",
+    "europe-west3": "eu-central-1",
+    "asia-northeast1": "ap-northeast-1",
+    "asia-southeast1": "ap-southeast-1",
+}
+"""Google region -> the AWS region of the same metro. Supabase, Turso and Upstash run on AWS; a hop between neighbours
+costs 1-2 ms, any other 10-30 ms, on every request."""
+
+
+class ConfigError(pulumi.RunError):
+    """The stack's configuration cannot be used. A RunError, so that the operator sees the text and no traceback."""
+
+
+class Cloud(StrEnum):
+    LOCAL = "local"  # the rehearsal on this machine, infra/local/
+    REAL = "real"
+
+
+class Profile(StrEnum):
+    FRUGAL = "frugal"  # free plans everywhere
+    PRODUCTION = "production"  # Supabase Pro, Turso Developer, Workers Paid, Upstash pay-as-you-go
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """Everything that differs between stacks. Tokens are secret Outputs; everything else is plain."""
+
+    cloud: Cloud
+    profile: Profile
+    domain: str
+    project: str
+    region: str
+    aws_region: str
+    protect: bool
+    public_invoker_exception: bool
+    rotation: Mapping[str, tuple[int, ...]]
+    cloudflare_account_id: str
+    supabase_organization: str
+    turso_organization: str
+    turso_api: str
+    turso_token: pulumi.Output[str]
+
+    @property
+    def api_host(self) -> str:
+        return f"api.{self.domain}"
+
+
+def load() -> StackConfig:
+    """Read and check the whole configuration of the current stack.
+
+    Raises:
+        ConfigError: naming every missing or wrong value, each with the command that sets it.
+    """
+    reader = _Reader()
+    cloud = reader.choice("cloud", Cloud, "which cloud this stack is for", "real")
+    region = reader.text("gcp:region", "Google's region", "us-east4", default="us-east4")
+    config = StackConfig(
+        cloud=cloud,
+        profile=reader.choice("profile", Profile, "the vendors' plans", "frugal", default=Profile.FRUGAL),
+        domain=reader.text("domain", "the zone that Cloudflare serves", "memorygraph.dev"),
+        project=reader.text("gcp:project", "the Google project", "memorygraph-prod"),
+        region=region,
+        aws_region=reader.text(
+            "awsRegion",
+            f"the AWS region beside {region}, where Supabase, Turso and Upstash run",
+            "us-east-1",
+            default=NEIGHBOURS.get(region),
+        ),
+        protect=reader.flag("protect", default=cloud is Cloud.REAL),
+        public_invoker_exception=reader.flag("publicInvokerException", default=False),
+        rotation=reader.rotation("rotation"),
+        cloudflare_account_id=reader.text("cloudflareAccountId", "the Cloudflare account", "ACCOUNT_ID"),
+        supabase_organization=reader.text("supabaseOrganization", "the slug of the Supabase organization", "SLUG"),
+        turso_organization=reader.text("tursoOrganization", "the slug of the Turso organization", "SLUG"),
+        turso_api=reader.url("memorygraph:tursoApi", cloud, "https://api.turso.tech"),
+        turso_token=reader.token("memorygraph:tursoToken", cloud, "Turso's platform API token"),
+    )
+    # Read by providers, not by the program; checked here so that all mistakes appear together.
+    reader.url("memorygraph:supabaseApi", cloud, "https://api.supabase.com")
+    reader.token("memorygraph:supabaseToken", cloud, "a Supabase access token")
+    reader.token("cloudflare:apiToken", cloud, "the Cloudflare API token", variable="CLOUDFLARE_API_TOKEN")
+    reader.token("upstash:apiKey", cloud, "the Upstash API key", variable="UPSTASH_API_KEY")
+    reader.text("upstash:email", "the e-mail of the Upstash account", "you@example.com", variable="UPSTASH_EMAIL")
+    reader.finish()
+    neighbour = NEIGHBOURS.get(region)
+    if neighbour and neighbour != config.aws_region:
+        pulumi.log.warn(
+            f"Functions run in {region}, stores in {config.aws_region}: each request pays 10-30 ms for the distance. "
+            f"The neighbour of {region} is {neighbour}: pulumi config set awsRegion {neighbour}"
+        )
+    return config
+
+
+class _Reader:
+    """Reads values by full key (`namespace:name`, or `name` of this project) and gathers what is wrong with them.
+
+    After a fault it returns a placeholder, so that reading goes on; `finish()` raises before anyone sees one.
+    """
+
+    def __init__(self) -> None:
+        self._faults: list[str] = []
+
+    def text(
+        self, key: str, meaning: str, example: str, *, default: str | None = None, variable: str | None = None
+    ) -> str:
+        """A non-empty text. `variable` names an environment variable that the vendor's provider reads instead."""
+        value = self._get(key) or (os.environ.get(variable) if variable else None) or default
+        if value:
+            return value
+        return self._fault(f"{key} is missing: {meaning}", f"{key} {example}", "")
+
+    def choice(self, key: str, kind: type[T], meaning: str, example: str, *, default: T | None = None) -> T:
+        text = self._get(key)
+        members: dict[str, T] = {str(member): member for member in kind}  # type: ignore[attr-defined]  # an Enum class
+        if text is None and default is not None:
+            return default
+        if text in members:
+            return members[text]
+        options = " or ".join(members)
+        fault = f"{key} is missing: {meaning}, {options}" if text is None else f"{key} is {text!r}, not {options}"
+        return self._fault(fault, f"{key} {example}", next(iter(members.values())))
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        text = self._get(key)
+        if text is None or text in ("true", "false"):
+            return default if text is None else text == "true"
+        return self._fault(f"{key} is {text!r}, not true or false", f"{key} {str(default).lower()}", default)
+
+    def token(self, key: str, cloud: Cloud, meaning: str, *, variable: str | None = None) -> pulumi.Output[str]:
+        """A credential. On the real cloud it must be stored encrypted; the local cloud's is a public word."""
+        value = self._get(key)
+        from_environment = bool(variable and os.environ.get(variable))
+        fix = f"--secret {key}  # asks for the value"
+        if not value and not from_environment:
+            self._fault(f"{key} is missing: {meaning}", fix, None)
+        elif value == LOCAL_TOKEN and cloud is Cloud.REAL:
+            self._fault(f"{key} is the local cloud's word {LOCAL_TOKEN!r}, but cloud is real", fix, None)
+        elif value and cloud is Cloud.REAL and not is_config_secret(_full(key)):
+            self._fault(f"{key} is stored as plain text: replace it, and set it as a secret", fix, None)
+        return pulumi.Output.secret(value or "")
+
+    def url(self, key: str, cloud: Cloud, default: str) -> str:
+        """The base URL of a vendor's API: https and elsewhere for the real cloud, on this machine for the local one."""
+        value = self._get(key) or (default if cloud is Cloud.REAL else "")
+        if not value:
+            return self._fault(
+                f"{key} is missing: where the local cloud serves this API", f"{key} http://127.0.0.1:PORT", ""
+            )
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number
+            sound = False
+        if not sound:
+            return self._fault(f"{key} is {value!r}, not a URL", f"{key} {default}", value)
+        here = is_loopback(parts.hostname or "")
+        if cloud is Cloud.LOCAL and not here:
+            self._fault(
+                f"{key} is {value!r}, outside this machine, but cloud is local", f"{key} http://127.0.0.1:PORT", None
+            )
+        if cloud is Cloud.REAL and (here or parts.scheme != "https"):
+            self._fault(f"{key} is {value!r}, but the real cloud needs https to the vendor", f"{key} {default}", None)
+        return value.rstrip("/")
+
+    def rotation(self, key: str) -> Mapping[str, tuple[int, ...]]:
+        """Secret key -> its generations, newest first: one, or two while it is being rotated."""
+        fix = f"--path {key}.principal-seal-key[0] 2"
+        try:
+            value = pulumi.Config().get_object(key) or {}
+        except pulumi.ConfigTypeError:
+            value = None
+        if not isinstance(value, dict) or not all(_generations(entry) for entry in value.values()):
+            return self._fault(f"{key} does not map names of keys to one or two generations (1, 2, ...)", fix, {})
+        return MappingProxyType({name: tuple(entry) for name, entry in value.items()})
+
+    def finish(self) -> None:
+        if self._faults:
+            count = "1 change" if len(self._faults) == 1 else f"{len(self._faults)} changes"
+            raise ConfigError(f"The configuration of this stack needs {count}:\n" + "\n".join(self._faults))
+
+    def _fault(self, what: str, fix: str, placeholder: T) -> T:
+        self._faults.append(f"  - {what}.\n      pulumi config set {fix}")
+        return placeholder
+
+    @staticmethod
+    def _get(key: str) -> str | None:
+        namespace, _, name = key.rpartition(":")
+        text = pulumi.Config(namespace or None).get(name)
+        return text.strip() if text else None
+
+
+def is_loopback(host: str) -> bool:
+    """True for this machine: 127.0.0.0/8, ::1, and names that are or end in `localhost` (RFC 6761)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _full(key: str) -> str:
+    return key if ":" in key else f"{pulumi.get_project()}:{key}"
+
+
+def _generations(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= 2
+        and all(type(item) is int and item > 0 for item in value)
+        and len(set(value)) == len(value)
+    )
