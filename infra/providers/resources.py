@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 
+_CAMEL = {
+    "database_password": "databasePassword",
+    "session_url": "sessionUrl",
+    "transaction_url": "transactionUrl",
+    "database_url": "databaseUrl",
+    "runtime_url": "runtimeUrl",
+}
+_SNAKE = {camel: snake for snake, camel in _CAMEL.items()}
 
-def _secret(*names: str) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions(additional_secret_outputs=list(names))
+
+class _Resource(pulumi.CustomResource):
+    """Python's names in the program, the engine's on the wire. None stands for an output."""
+
+    def __init__(
+        self,
+        token: str,
+        name: str,
+        properties: Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None,
+        *,
+        secret: Sequence[str] = (),
+    ) -> None:
+        secrets = pulumi.ResourceOptions(additional_secret_outputs=list(secret))
+        super().__init__(token, name, dict(properties), pulumi.ResourceOptions.merge(opts, secrets))
+
+    def translate_input_property(self, prop: str) -> str:
+        return _CAMEL.get(prop, prop)
+
+    def translate_output_property(self, prop: str) -> str:
+        return _SNAKE.get(prop, prop)
 
 
-class Key(pulumi.CustomResource):
+class Key(_Resource):
     """A random secret: 32 bytes in URL-safe base64. Another value of `keepers` makes another key."""
 
     value: pulumi.Output[str]
@@ -24,10 +52,10 @@ class Key(pulumi.CustomResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs = {"keepers": keepers, "value": None}
-        super().__init__("memorygraph:random:Key", name, inputs, pulumi.ResourceOptions.merge(opts, _secret("value")))
+        super().__init__("memorygraph:random:Key", name, inputs, opts, secret=["value"])
 
 
-class SupabaseProject(pulumi.CustomResource):
+class SupabaseProject(_Resource):
     """A Supabase project, once it is healthy.
 
     `sessionUrl` is for migrations (session pooler), `transactionUrl` for functions (transaction pooler); both log in
@@ -52,19 +80,16 @@ class SupabaseProject(pulumi.CustomResource):
             "organization": organization,
             "name": name,
             "region": region,
-            "databasePassword": pulumi.Output.secret(database_password),
+            "database_password": pulumi.Output.secret(database_password),
             "ref": None,
-            "sessionUrl": None,
-            "transactionUrl": None,
+            "session_url": None,
+            "transaction_url": None,
         }
-        secret = _secret("databasePassword", "sessionUrl", "transactionUrl")
-        super().__init__("memorygraph:supabase:Project", resource, inputs, pulumi.ResourceOptions.merge(opts, secret))
-
-    def translate_output_property(self, prop: str) -> str:
-        return _SNAKE.get(prop, prop)
+        secret = ["databasePassword", "sessionUrl", "transactionUrl"]
+        super().__init__("memorygraph:supabase:Project", resource, inputs, opts, secret=secret)
 
 
-class Schema(pulumi.CustomResource):
+class Schema(_Resource):
     """The control plane's tables and login roles: migrations applied, passwords set.
 
     `urls` maps each role to its database URL through `runtime_url`'s pooler.
@@ -84,18 +109,18 @@ class Schema(pulumi.CustomResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs = {
-            "databaseUrl": pulumi.Output.secret(database_url),
-            "runtimeUrl": pulumi.Output.secret(runtime_url),
+            "database_url": pulumi.Output.secret(database_url),
+            "runtime_url": pulumi.Output.secret(runtime_url),
             "digest": digest,
             "roles": pulumi.Output.secret(roles),
             "version": None,
             "urls": None,
         }
-        secret = _secret("databaseUrl", "runtimeUrl", "roles", "urls")
-        super().__init__("memorygraph:postgres:Schema", resource, inputs, pulumi.ResourceOptions.merge(opts, secret))
+        secret = ["databaseUrl", "runtimeUrl", "roles", "urls"]
+        super().__init__("memorygraph:postgres:Schema", resource, inputs, opts, secret=secret)
 
 
-class TursoGroup(pulumi.CustomResource):
+class TursoGroup(_Resource):
     """A Turso group: the place of databases that provisioning opens."""
 
     name: pulumi.Output[str]
@@ -111,6 +136,3 @@ class TursoGroup(pulumi.CustomResource):
     ) -> None:
         inputs = {"organization": organization, "name": name, "location": location}
         super().__init__("memorygraph:turso:Group", resource, inputs, opts)
-
-
-_SNAKE = {"sessionUrl": "session_url", "transactionUrl": "transaction_url"}
