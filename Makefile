@@ -1,0 +1,68 @@
+# Every task of this repository. `make help` lists them.
+#
+# LOCAL_ROOT  folder of the local cloud (default .local); several may run side by side
+# PYTHON      the Python to start with (3.11 or newer; default python3)
+
+PYTHON ?= python3
+LOCAL_ROOT ?= .local
+PLAN ?= free
+
+RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
+	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
+	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
+
+.PHONY: help up down destroy clean status logs key revoke preview refresh test check format engine lock install snapshot
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+up: ## install what is missing, apply the program to the local cloud, print an API URL and a key
+	$(RUN) up
+
+down: ## stop every process; the next `make up` brings all of it back
+	$(RUN) down
+
+destroy: ## pulumi destroy: every resource and its data go
+	$(RUN) destroy
+
+clean: ## remove everything that make made here: processes, data, packages
+	$(RUN) clean
+
+status: ## what runs
+	$(RUN) status
+
+logs: ## the end of every log (PART=memories: of one; FOLLOW=1: and what comes)
+	$(RUN) logs --part "$(PART)" $(if $(FOLLOW),--follow)
+
+key: ## open a fresh account and print its key, nothing else (PLAN=free|pro|team)
+	$(RUN) key --plan "$(PLAN)"
+
+revoke: ## revoke a key (KEY=mg_...)
+	$(RUN) revoke
+
+preview: ## what `make up` would change (needs the engine)
+	$(RUN) preview
+
+refresh: ## read every resource anew into the state (needs the engine)
+	$(RUN) refresh
+
+test: ## install what the tests need and run them all (ARGS="tests/infra -k edge": some)
+	$(RUN) test -- $(ARGS)
+
+check: ## format, lint and types
+	$(RUN) check
+
+format: ## format, and mend what the linter can
+	$(RUN) format
+
+engine: ## build the Pulumi engine, once (about 6 minutes on 2 cores; kept in your cache folder)
+	$(RUN) engine
+
+lock: ## resolve the dependencies anew and write every lock file
+	$(RUN) lock
+
+install: ## install only: virtual environment, parts, the tests' client
+	$(RUN) install
+
+snapshot: ## write the snapshot of the resource graph anew
+	$(RUN) snapshot

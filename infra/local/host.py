@@ -1,0 +1,107 @@
+"""The language host: runs the Pulumi program for the engine, so that a plain `pulumi up` works here.
+
+Pulumi's own Python host comes only with an installed CLI. The engine attaches to this one instead
+(PULUMI_DEBUG_LANGUAGES); it serves the same protocol with the server that the SDK uses for inline programs. It lives as
+long as the cloud daemon, and so pays once for importing the provider SDKs (pulumi_cloudflare: 6 s, 380 MB); the
+project's own modules are imported afresh for every run.
+
+    python -m infra.local.host --root DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import select
+import signal
+import sys
+import threading
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+from pulumi.automation import _server
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+from infra.local import processes, program
+from infra.local.places import Places, write_private
+
+PROVIDER_SDKS = ("pulumi_gcp", "pulumi_cloudflare", "upstash_pulumi")
+# Else every mistake in the program is told as a traceback through the SDK.
+setattr(_server, "run_in_stack", program.run_in_stack)  # noqa: B010  not an export of that module, so not assigned to
+
+_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class Host(_server.LanguageServer):
+    """The SDK's server for inline programs, with the methods that an engine asks of a host that it attaches to."""
+
+    def __init__(self, places: Places) -> None:
+        super().__init__(lambda: program.run(places))
+        self._one_run = threading.Lock()  # the program's modules are this process's, so runs take turns
+        self._preloading = threading.Thread(target=preload, daemon=True)
+        self._preloading.start()
+
+    def Run(self, request: Any, context: Any) -> Any:
+        self._preloading.join()  # two threads that import the same packages can meet half of one
+        with self._one_run:
+            program.forget()
+            return super().Run(request, context)  # type: ignore[no-untyped-call]  # the SDK's method has no types
+
+    def Handshake(self, _request: Any, _context: Any) -> Any:
+        return language_pb2.LanguageHandshakeResponse()
+
+    def GetRequiredPackages(self, _request: Any, _context: Any) -> Any:
+        return language_pb2.GetRequiredPackagesResponse()  # every provider is attached or in Pulumi.yaml
+
+    def About(self, _request: Any, _context: Any) -> Any:
+        return language_pb2.AboutResponse(executable=sys.executable, version=platform.python_version())
+
+
+def serve(places: Places) -> tuple[grpc.Server, int]:
+    """Serve on a free port of 127.0.0.1; returns the server (keep it) and the port."""
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=_UNLIMITED)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Host(places), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port
+
+
+def preload() -> None:
+    """Import the provider SDKs, so that the first run need not."""
+    for name in PROVIDER_SDKS:
+        importlib.import_module(name)
+
+
+def wait_for_end(cloud: int) -> None:
+    """Return when the daemon ends, however it ends. (It cannot be our parent: both outlive the command.)"""
+    try:
+        handle = os.pidfd_open(cloud)
+    except ProcessLookupError:
+        return
+    select.select([handle], [], [])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--root", required=True, type=Path)
+    places = Places.of(str(parser.parse_args().root))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    cloud = processes.living(places, processes.CLOUD)
+    if cloud is None:
+        raise SystemExit("The local cloud is not running. `make up` starts both.")
+    os.chdir(places.repo / "infra")  # `main: infra` in Pulumi.yaml; runs share the process, so it is set once
+    server, port = serve(places)
+    write_private(places.host_record, json.dumps({"pid": os.getpid(), "port": port}))
+    wait_for_end(cloud.pid)
+    server.stop(grace=None)
+    places.host_record.unlink(missing_ok=True)
+    os._exit(0)  # imports may still be running in their thread
+
+
+if __name__ == "__main__":
+    main()

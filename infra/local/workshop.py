@@ -1,0 +1,115 @@
+"""test, check, format, lock, snapshot, engine: what a contributor runs, with the tools of the virtual environment."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from infra.local import engine, packages, parts, processes, tools
+from infra.local.install import install
+from infra.local.places import Places
+from infra.local.progress import Progress
+from infra.local.trouble import Trouble
+
+SLOW = "tests/cloud"
+"""Tests that bring up a whole environment; they run last."""
+
+SNAPSHOT_VARIABLE = "UPDATE_SNAPSHOTS"
+
+
+def test(places: Places, progress: Progress, arguments: list[str]) -> None:
+    """Install all that tests need, then the fast tests, then the slow ones. `arguments` go to pytest instead."""
+    install(places, progress, client=True)
+    if arguments:
+        _pytest(places, arguments)
+        return
+    _pytest(places, ["tests", f"--ignore={SLOW}"])
+    if (places.repo / SLOW).exists():
+        engine.find(places) or engine.build(places, progress)
+        _pytest(places, [SLOW])
+
+
+def check(places: Places, progress: Progress) -> None:
+    """Format, lint, types; all three are run before the first failure counts."""
+    install(places, progress, servers=False)
+    bin_ = places.venv / "bin"
+    failed = [
+        name
+        for name, words in {
+            "ruff format (mend: make format)": [str(bin_ / "ruff"), "format", "--check", "."],
+            "ruff check": [str(bin_ / "ruff"), "check", "."],
+            "mypy": [str(bin_ / "mypy")],
+        }.items()
+        if _code(places, words) != 0
+    ]
+    if failed:
+        raise Trouble(f"Not passed: {', '.join(failed)}.")
+
+
+def format_(places: Places, progress: Progress) -> None:
+    install(places, progress, servers=False)
+    ruff = str(places.venv / "bin" / "ruff")
+    if _code(places, [ruff, "format", "."]) or _code(places, [ruff, "check", "--fix", "."]):
+        raise Trouble("Some findings need a hand; they are above.")
+
+
+def snapshot(places: Places, progress: Progress) -> None:
+    """Write the graph snapshot of the program anew, to be reviewed as a diff."""
+    install(places, progress, servers=False)
+    _pytest(places, ["tests/infra", f"--ignore={SLOW}", "-q"], {SNAPSHOT_VARIABLE: "1"})
+
+
+def build_engine(places: Places, progress: Progress) -> None:
+    found = engine.find(places)
+    if found is not None:
+        progress.say(f"The engine is here: {found}")
+        return
+    print(engine.build(places, progress))
+
+
+def lock(places: Places, progress: Progress) -> None:
+    """Resolve pyproject.toml and every requirements.in anew, and write the lock files; the npm lock too."""
+    install(places, progress)
+    uv = str(places.venv / "bin" / "uv")
+    shared = ["--universal", "--generate-hashes", "--no-emit-index-url", "--python-version", "3.11", "--quiet"]
+    groups = re.findall(r"^(\w+) = \[$", _section(places.repo / "pyproject.toml", "dependency-groups"), re.MULTILINE)
+    functions = [name for name in groups if (places.repo / "functions" / name).is_dir()]
+    wanted = {"requirements.lock": [word for name in groups for word in ("--group", name)]}
+    for name in functions:
+        wanted[f"functions/{name}/requirements.txt"] = ["--group", name, "-c", "requirements.lock"]
+    for source in ("tests/client/requirements.in", "infra/local/engine/requirements.in"):
+        if (places.repo / source).exists():
+            wanted[source.replace(".in", ".txt")] = [source]
+    for target, words in wanted.items():
+        with progress.step(f"resolving {target}"):
+            done = tools.run([uv, "pip", "compile", *shared, *words, "-o", target], cwd=places.repo)
+            if done.code != 0:
+                raise Trouble(f"{target} could not be resolved:\n{done.output.strip()}")
+    with progress.step("resolving infra/local/parts/package-lock.json"):
+        parts.lock(places)
+    packages.install(places, progress)
+
+
+def _pytest(places: Places, arguments: list[str], more: dict[str, str] | None = None) -> None:
+    env = {"MEMORYGRAPH_CLIENT_PYTHON": str(places.client / "bin" / "python"), **(more or {})}
+    code = _code(places, [str(places.python), "-m", "pytest", *arguments], env)
+    if code != 0:
+        raise Trouble(f"The tests did not pass (pytest's exit code is {code}).")
+
+
+def _code(places: Places, words: list[str], more: dict[str, str] | None = None) -> int:
+    """Run a tool with the terminal as its own: colours, progress and Ctrl-C are between it and the person."""
+    env = processes.clean_environment() | (more or {})
+    with subprocess.Popen(words, cwd=places.repo, env=env) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it got the same Ctrl-C and is cleaning up
+            raise
+
+
+def _section(file: Path, name: str) -> str:
+    """The text of one table of a TOML file. (The lines are ours: one key to a line.)"""
+    match = re.search(rf"^\[{re.escape(name)}\]\n(.*?)(?=^\[)", file.read_text(), re.MULTILINE | re.DOTALL)
+    return match[1] if match else ""
