@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from core.settings import Secret
@@ -81,3 +82,66 @@ class Databases(Protocol):
     """Opens the database of a workspace; holds the connections."""
 
     def open(self, address: StoreAddress) -> Database: ...
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """What the control plane knows of one API key: a principal before its store token is opened.
+
+    `version` grows with every change of the key, its workspace or its account. `store_token` is sealed; only functions
+    that reach the stores can open it. `store_url` is None while the store is being made; `expires_at` is unix seconds.
+    """
+
+    key_id: str
+    account_id: str
+    workspace_id: str
+    plan: str
+    scopes: tuple[str, ...]
+    version: int
+    store_kind: str
+    store_url: str | None
+    store_token: str
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRefused:
+    """The control plane knows the key and refuses it; `reason` is `revoked`, `expired` or `closed` (the account)."""
+
+    reason: str
+
+
+class Directory(Protocol):
+    """The control plane, as admission needs it."""
+
+    async def find_key(self, key_hash: str) -> KeyRecord | KeyRefused | None:
+        """The key with this SHA-256 (hex); None when there is none.
+
+        Raises:
+            problems.Unavailable: no answer in time.
+        """
+        ...
+
+
+class PrincipalCache(Protocol):
+    """A shared cache in front of the directory. It never fails: what it cannot do, it leaves out."""
+
+    async def get(self, key_hash: str) -> bytes | None:
+        """The newest entry, or None: unknown, void by a tombstone, or no answer."""
+        ...
+
+    async def put(self, key_hash: str, version: int, entry: bytes, ttl_seconds: float) -> None:
+        """Keep `entry`, unless something of a newer version is there."""
+        ...
+
+    async def void(self, key_hash: str, version: int) -> bool:
+        """Leave a tombstone: nothing older than `version` is given or taken any more. True when it is certain."""
+        ...

@@ -1,15 +1,15 @@
 """Every failure that a caller can see, as one tree, and the one place that renders it (RFC 9457).
 
-    Problem
-    ├── Invalid            400  bad input; names each field
-    ├── Unauthorized       401
-    ├── Forbidden          403  `detail` is the only text that an MCP user ever sees (client contract 4.1)
-    ├── NotFound           404
-    ├── MethodNotAllowed   405
-    ├── TooLarge           413
-    ├── TooManyRequests    429  Retry-After in whole seconds
-    ├── Internal           500  our fault; says nothing of the cause
-    └── Unavailable        503  Retry-After in whole seconds
+Problem
+├── Invalid            400  bad input; names each field
+├── Unauthorized       401
+├── Forbidden          403  `detail` is the only text that an MCP user ever sees (client contract 4.1)
+├── NotFound           404
+├── MethodNotAllowed   405
+├── TooLarge           413
+├── TooManyRequests    429  Retry-After in whole seconds
+├── Internal           500  our fault; says nothing of the cause
+└── Unavailable        503  Retry-After in whole seconds
 """
 
 from __future__ import annotations

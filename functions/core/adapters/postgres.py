@@ -1,0 +1,172 @@
+"""PostgreSQL through a transaction pooler: one statement, one round trip, and an answer in bounded time, always.
+
+Prepared statements are off (Supavisor's transaction mode has none). psycopg is imported with the first connection, so
+that a function which is served from its caches never pays for it.
+
+Cancelling a psycopg query makes it talk to the server again, which hangs when the server is frozen. So a query runs in
+a task that is never cancelled: when its time is over its socket is shut down, and the connection thrown away.
+
+    no connection within 1 s, no answer within 5 s, or no free connection   -> Unavailable
+    a kept connection was closed meanwhile                                  -> all kept ones go, one more try
+    the server refuses the statement                                        -> psycopg's own error: a fault of ours
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from core.logs import LOGGER
+from core.problems import Unavailable
+from core.settings import Secret
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
+CONNECTIONS = 4
+KEEP_SECONDS = 60.0
+"""A pooler or a NAT forgets idle connections silently; older ones are not used again."""
+
+
+class _Broken(Exception):
+    """The connection ended before an answer."""
+
+
+class Postgres:
+    """At most `CONNECTIONS` connections of one process, for one event loop. Connects when first asked."""
+
+    def __init__(
+        self, url: Secret, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._url = url
+        self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[tuple[Connection, float]] = []
+        self._down = False
+
+    async def fetch(self, statement: str, args: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own and give its rows.
+
+        It may run twice when a kept connection breaks before an answer, so a statement that writes must be idempotent.
+
+        Args:
+            statement: with `%s` for each of `args`.
+
+        Raises:
+            Unavailable: no answer in time, or no connection.
+            psycopg.Error: the server refuses the statement.
+        """
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise self._unavailable("all connections are busy") from None
+        try:
+            rows = await self._fetch(statement, args)
+        finally:
+            self._slots.release()
+        if self._down:
+            LOGGER.warning("The control plane answers again.")
+            self._down = False
+        return rows
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        for connection, _ in self._idle:
+            connection.pgconn.finish()
+        self._idle.clear()
+
+    async def _fetch(self, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+        kept = self._take()
+        if kept is not None:
+            try:
+                return await self._ask(kept, statement, args)
+            except _Broken:
+                await self.close()  # the others came through the same pooler, before the same restart
+        try:
+            return await self._ask(await self._connect(), statement, args)
+        except _Broken as error:
+            raise self._unavailable(f"the connection broke: {error}") from None
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection, since = self._idle.pop()
+            if time.monotonic() - since < KEEP_SECONDS and not connection.closed:
+                return connection
+            connection.pgconn.finish()
+        return None
+
+    async def _connect(self) -> Connection:
+        import psycopg
+
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                return await psycopg.AsyncConnection.connect(
+                    self._url.reveal(), autocommit=True, prepare_threshold=None, application_name="memorygraph"
+                )
+        except TimeoutError:
+            raise self._unavailable(f"no connection within {self._connect_seconds:g} s") from None
+        except psycopg.OperationalError as error:
+            # Names the host, the role and the server's reason; never the password.
+            raise self._unavailable(" ".join(str(error).split())) from None
+
+    async def _ask(self, connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+        import psycopg
+
+        query = asyncio.get_running_loop().create_task(_run(connection, statement, args))
+        try:
+            done, _ = await asyncio.wait({query}, timeout=self._answer_seconds)
+        except asyncio.CancelledError:
+            _abandon(connection, query)
+            raise
+        if not done:
+            _abandon(connection, query)
+            raise self._unavailable(f"no answer within {self._answer_seconds:g} s")
+        try:
+            rows = query.result()
+        except psycopg.Error as error:
+            if connection.closed:
+                connection.pgconn.finish()
+                raise _Broken(" ".join(str(error).split())) from None
+            self._keep(connection)
+            if isinstance(error, psycopg.OperationalError):  # it is shutting down, recovering, out of something
+                raise self._unavailable(f"SQLSTATE {error.sqlstate}") from None
+            raise
+        self._keep(connection)
+        return rows
+
+    def _keep(self, connection: Connection) -> None:
+        self._idle.append((connection, time.monotonic()))
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        if not self._down:
+            LOGGER.error("The control plane does not answer: %s.", reason)
+            self._down = True
+        return Unavailable("Your key cannot be checked right now. Please try again in a moment.", part="control plane")
+
+
+async def _run(connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(statement.encode(), args)
+    return await cursor.fetchall()
+
+
+def _abandon(connection: Connection, query: asyncio.Task[list[tuple[Any, ...]]]) -> None:
+    """End a query that nobody waits for, without asking the server: its socket closes, so the task fails at once."""
+
+    def finish(done: asyncio.Task[list[tuple[Any, ...]]]) -> None:
+        done.exception()
+        connection.pgconn.finish()
+
+    query.add_done_callback(finish)
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

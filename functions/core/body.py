@@ -1,0 +1,56 @@
+"""Reading a request's body, within limits."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from core.problems import Invalid, TooLarge
+from declarations import BODY_LIMIT_BYTES
+
+DEPTH_LIMIT = 64
+"""Deepest nesting of arrays and objects: far beyond any client's, far below what could exhaust a stack."""
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, read as it streams in.
+
+    Raises:
+        TooLarge: as soon as more than `BODY_LIMIT_BYTES` have arrived.
+    """
+    parts = bytearray()
+    async with aclosing(request.stream()) as stream:
+        async for part in stream:
+            parts += part
+            if len(parts) > BODY_LIMIT_BYTES:
+                raise TooLarge(f"The body is larger than {BODY_LIMIT_BYTES >> 10} KiB. Send less at once.")
+    return bytes(parts)
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value in `body`.
+
+    Raises:
+        Invalid: it is empty, not JSON in UTF-8 (NaN and lone surrogates are not), or nests deeper than `DEPTH_LIMIT`.
+    """
+    if not body:
+        raise Invalid("The body is empty. Send a JSON object.")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # The parser's own words quote nothing of the body; they end in the position.
+        raise Invalid(f"The body is not valid JSON: {error}.") from None
+    if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _depth(value) > DEPTH_LIMIT:
+        raise Invalid(f"The body is nested too deep: more than {DEPTH_LIMIT} levels.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth

@@ -1,0 +1,185 @@
+"""`serve`: one function's request pipeline, from its declaration and its handlers.
+
+    edge signature -> match -> admit -> parse -> handler -> render
+
+One `try` turns everything into an answer: problems as RFC 9457 bodies, anything unexpected as a 500 that says nothing
+of its cause. No answer is a redirect: the SDK breaks on any 3xx (client contract 1.3). HEAD is answered as GET (the
+server drops the body); OPTIONS says what a path allows, without a key. Left out: cross-origin headers (no browser
+calls these routes) and everything that the edge adds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+from urllib.parse import quote
+
+import functions_framework.aio
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from core import bootstrap, edge, logs, problems
+from core.body import parse_json, read_body
+from core.bootstrap import Tools
+from core.ports import Principal
+from core.problems import Internal, Invalid, Problem
+from core.routes import Routes
+from core.settings import SettingsError
+from declarations import Function, Route
+
+Handler = Callable[["Call", Any], Awaitable[Response]]
+
+
+class Handlers(Protocol):
+    """The module `functions/NAME/handlers.py`: `build`, and one coroutine function for each declared handler."""
+
+    def build(self, tools: Tools) -> Any:
+        """The service that every handler gets. Called once at cold start; connects to nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class Call:
+    """One admitted request, as a handler sees it. `path` holds the parameters of the route."""
+
+    request: Request
+    route: Route
+    path: Mapping[str, str]
+    principal: Principal | None
+    request_id: str
+
+    @property
+    def caller(self) -> Principal:
+        """Who asks. Only an OPEN route has nobody."""
+        assert self.principal is not None, "an OPEN route has no certain caller"
+        return self.principal
+
+    async def json(self) -> Any:
+        """The body. Read it once.
+
+        Raises:
+            problems.Invalid: it is not JSON in UTF-8, holds NaN or a lone surrogate, or nests too deep.
+            problems.TooLarge: it is larger than `BODY_LIMIT_BYTES`.
+        """
+        return parse_json(await read_body(self.request))
+
+    def reply(self, body: Any, status: int = 200) -> Response:
+        return Response(orjson.dumps(body), status, media_type="application/json")
+
+    def no_content(self) -> Response:
+        return Response(status_code=204)
+
+
+def serve(function: Function, handlers: Any, *, tools: Tools | None = None) -> Callable[[Request], Awaitable[Response]]:
+    """Register `function` with functions-framework; its module-level name must be the function's name.
+
+    Args:
+        handlers: the module, see `Handlers`.
+        tools: for tests; otherwise they are built from the environment, once, here.
+
+    Raises:
+        SystemExit: the environment lacks something; one log line says what.
+    """
+    logs.configure()
+    try:
+        pipeline = Pipeline(function, handlers, tools or bootstrap.build(function.settings.load()))
+    except SettingsError as error:
+        logs.LOGGER.critical("The function %s cannot start. %s.", function.name, error)
+        raise SystemExit(1) from None
+
+    async def entry(request: Request) -> Response:
+        return await pipeline.answer(request)
+
+    entry.__name__ = entry.__qualname__ = function.name
+    return cast(Callable[[Request], Awaitable[Response]], functions_framework.aio.http(entry))
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a request came: what its log line can say."""
+
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    route: Route | None = None
+    principal: Principal | None = None
+    failure: BaseException | None = None
+
+
+class Pipeline:
+    def __init__(self, function: Function, handlers: Any, tools: Tools) -> None:
+        self._tools = tools
+        self._edge_secrets = tools.settings.edge_secret.reveal().split()
+        self._routes = Routes(function.routes)
+        self._handlers = {route.handler: _handler(function, handlers, route.handler) for route in function.routes}
+        self._service = handlers.build(tools)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to one request, whatever happens."""
+        started = time.perf_counter()
+        progress = _Progress()
+        try:
+            response = await self._run(request, progress)
+        except Problem as problem:
+            response = _refuse(problem, progress)
+        except ClientDisconnect:
+            response = _refuse(Invalid("The request ended before its body did."), progress)
+        except Exception as error:
+            progress.failure = error
+            response = _refuse(Internal("Something went wrong on our side. Please try again."), progress)
+        response.headers["X-Request-Id"] = progress.request_id
+        _log(request, response, progress, time.perf_counter() - started)
+        return response
+
+    async def _run(self, request: Request, progress: _Progress) -> Response:
+        hop = edge.check(self._edge_secrets, request.method, _target(request), request.headers, time.time())
+        progress.request_id = hop.request_id
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": self._routes.allowed(request.scope["path"])})
+        route, path = self._routes.match(request.method, request.scope["path"])
+        progress.route = route
+        principal = await self._tools.admission.admit(
+            request.headers.get("x-api-key"), request.headers.get("authorization"), route.access
+        )
+        progress.principal = principal
+        call = Call(request, route, path, principal, progress.request_id)
+        return await self._handlers[route.handler](call, self._service)
+
+
+def _handler(function: Function, handlers: Any, name: str) -> Handler:
+    handler: Handler | None = getattr(handlers, name, None)
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"functions/{function.name}/handlers.py must define `async def {name}(call, service)`")
+    return handler
+
+
+def _target(request: Request) -> str:
+    """Path and query as they arrived, before any decoding."""
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    query: bytes = request.scope["query_string"]
+    return (raw + b"?" + query if query else raw).decode("latin-1")
+
+
+def _refuse(problem: Problem, progress: _Progress) -> Response:
+    if problem.status >= 500 and progress.failure is None:
+        progress.failure = problem
+    body = orjson.dumps(problems.render(problem, progress.request_id))
+    return Response(body, problem.status, problem.headers, "application/problem+json")
+
+
+def _log(request: Request, response: Response, progress: _Progress, seconds: float) -> None:
+    principal = progress.principal
+    fields = {
+        "request_id": progress.request_id,
+        "method": request.method,
+        "route": progress.route.path if progress.route else None,
+        "account": principal.account_id if principal else None,
+        "workspace": principal.workspace_id if principal else None,
+        "key": principal.key_id if principal else None,
+        "part": getattr(progress.failure, "part", None),
+        **logs.trace_fields(request.headers.get("x-cloud-trace-context")),
+    }
+    logs.request_line(response.status_code, seconds, fields, progress.failure)

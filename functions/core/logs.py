@@ -1,0 +1,97 @@
+"""Structured logs for Google Cloud Logging: one JSON object a line on stdout, one line for each request.
+
+No line holds what a user stored, or a key: a failure is logged as the types and frames of its exceptions, without
+their messages, because those may quote a value ("invalid literal: ..."). Our own messages are fixed texts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+LOGGER = logging.getLogger("memorygraph")
+
+NOTICE = 25
+"""Cloud Logging's level between INFO and WARNING: a request that was refused."""
+
+_SEVERITY = {logging.WARNING: "WARNING", logging.ERROR: "ERROR", logging.CRITICAL: "CRITICAL", NOTICE: "NOTICE"}
+_TRACE = re.compile(r"[0-9a-f]{32}")
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON. `extra={"fields": {...}}` adds members."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "severity": _SEVERITY.get(record.levelno, "INFO" if record.levelno >= logging.INFO else "DEBUG"),
+            "message": record.getMessage(),
+        }
+        if record.name != LOGGER.name:
+            entry["logger"] = record.name
+        if record.exc_info and record.exc_info[1]:
+            entry["stack_trace"] = stack(record.exc_info[1])
+        entry.update(getattr(record, "fields", {}))
+        return orjson.dumps(entry, default=str).decode()
+
+
+class _StdoutHandler(logging.Handler):
+    """Writes to whatever stdout is at that moment, one write a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stdout.write(self.format(record) + "\n")
+            sys.stdout.flush()
+        except Exception:
+            self.handleError(record)
+
+
+def configure() -> None:
+    """Send all logs of this process through `JsonFormatter`; a second call changes nothing."""
+    root = logging.getLogger()
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in root.handlers):
+        return
+    handler = _StdoutHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.addLevelName(NOTICE, "NOTICE")
+    root.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+
+
+def request_line(status: int, latency_seconds: float, fields: Mapping[str, Any], failure: BaseException | None) -> None:
+    """The one line of a request. Members without a value are left out."""
+    level = logging.INFO if status < 400 else NOTICE if status < 500 else logging.ERROR
+    present = {name: value for name, value in fields.items() if value}
+    present |= {"status": status, "latency_ms": round(latency_seconds * 1000, 2)}
+    if failure is not None:
+        present["stack_trace"] = stack(failure)
+    message = f"{fields.get('method')} {fields.get('route') or '(no route)'} {status}"
+    LOGGER.log(level, message, extra={"fields": present})
+
+
+def trace_fields(header: str | None) -> dict[str, str]:
+    """Cloud Logging's link to a trace, from `X-Cloud-Trace-Context: TRACE/SPAN;o=1`; it needs the project's name."""
+    trace = (header or "").partition("/")[0]
+    project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+    if not _TRACE.fullmatch(trace) or not project:
+        return {}
+    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{trace}"}
+
+
+def stack(failure: BaseException) -> str:
+    """Frames and types of an exception and of those that led to it, oldest first, without their messages."""
+    parts = []
+    seen: set[int] = set()
+    error: BaseException | None = failure
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{type(error).__module__}.{type(error).__qualname__}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nled to:\n\n".join(reversed(parts))
