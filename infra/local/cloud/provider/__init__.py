@@ -1,0 +1,1 @@
+"""The resource provider that the engine attaches as gcp, cloudflare and upstash."""

@@ -1,0 +1,1 @@
+"""Cloudflare: zones, Workers and the hostnames that lead to them."""

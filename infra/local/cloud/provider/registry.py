@@ -1,0 +1,39 @@
+"""Every resource type that the local cloud knows. A new one: write its class, list it here."""
+
+from __future__ import annotations
+
+from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.provider.cloudflare.workers import CustomDomain, Script, ScriptSubdomain
+from infra.local.cloud.provider.cloudflare.zones import Zone
+from infra.local.cloud.provider.gcp.functions import Function
+from infra.local.cloud.provider.gcp.grants import BucketGrant, ProjectGrant, SecretGrant, ServiceGrant
+from infra.local.cloud.provider.gcp.projects import Account, Service
+from infra.local.cloud.provider.gcp.secrets import Secret, SecretVersion
+from infra.local.cloud.provider.gcp.storage import Bucket, BucketObject
+from infra.local.cloud.provider.kind import Kind, KindFactory
+from infra.local.cloud.provider.upstash import RedisDatabase
+
+KINDS: tuple[KindFactory, ...] = (
+    Service,
+    Account,
+    ProjectGrant,
+    Bucket,
+    BucketObject,
+    BucketGrant,
+    Secret,
+    SecretVersion,
+    SecretGrant,
+    RedisDatabase,
+    Function,
+    ServiceGrant,
+    Zone,
+    Script,
+    ScriptSubdomain,
+    CustomDomain,
+)
+"""In the order in which they are brought back at a start."""
+
+
+def kinds(cloud: Cloud) -> dict[str, Kind]:
+    """The kinds by type token."""
+    return {kind.token: kind for kind in (factory(cloud) for factory in KINDS)}

@@ -1,0 +1,1 @@
+"""What runs the program's own code: functions from their zip, Workers in workerd."""

@@ -1,0 +1,165 @@
+"""The platform around a function: what Cloud Run and its front end do, in the function's own process.
+
+Runs under the interpreter of the function's virtual environment, so it imports only the standard library, and uvicorn and
+functions-framework, which every function has. It enforces the invoker grant (403), the 32 MiB limit on requests (413), the
+concurrency of one instance (429 after 10 s in the queue) and the timeout (504); each in the platform's plain text.
+
+Left out: more instances than one, HTTP/2, the memory limit, X-Forwarded-For and tracing headers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUEST_LIMIT_BYTES = 32 << 20
+QUEUE_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 75
+DRAIN_SECONDS = 9
+HEALTH_PATH = "/_ah/health"  # /_ah/ is reserved by the platform: no function sees it
+
+FORBIDDEN = (403, b"Forbidden: your client does not have permission to call this service (roles/run.invoker).\n")
+TOO_LARGE = (413, b"Request Entity Too Large: HTTP/1 requests are limited to 32 MiB.\n")
+NO_INSTANCE = (429, b"Rate exceeded.\n")
+TIMED_OUT = (504, b"upstream request timeout\n")
+
+
+class Platform:
+    """ASGI app around the function's app."""
+
+    def __init__(self, app: App, *, timeout: float, concurrency: int, public: str) -> None:
+        self._app = app
+        self._timeout = timeout
+        self._public = public
+        self._slots = asyncio.Semaphore(concurrency)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"].startswith("/_ah/"):
+            await _answer(send, (200, b"ok\n") if scope["path"] == HEALTH_PATH else (404, b"Not Found\n"))
+        elif not os.path.exists(self._public):  # noqa: PTH110  the cheapest look, on every request
+            await _answer(send, FORBIDDEN)
+        elif _declared_length(scope) > REQUEST_LIMIT_BYTES:
+            await _answer(send, TOO_LARGE)
+        elif not await self._slot():
+            await _answer(send, NO_INSTANCE)
+        else:
+            try:
+                await self._call(scope, _Exchange(receive, send))
+            finally:
+                self._slots.release()
+
+    async def _slot(self) -> bool:
+        if not self._slots.locked():
+            return await self._slots.acquire()
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def _call(self, scope: Scope, exchange: _Exchange) -> None:
+        try:
+            async with asyncio.timeout(self._timeout) as deadline:
+                await self._app(scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            if not deadline.expired() or exchange.started:
+                raise  # the function's own, or too late for a status: uvicorn closes the connection
+            await exchange.refuse(TIMED_OUT)
+
+
+class _Exchange:
+    """One request and its answer: counts the body, and knows whether the answer has begun."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._bytes = 0
+        self._refused = False
+        self.started = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes <= REQUEST_LIMIT_BYTES:
+            return message
+        if not self.started:
+            await self.refuse(TOO_LARGE)
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if not self._refused:
+            self.started = True
+            await self._send(message)
+
+    async def refuse(self, answer: tuple[int, bytes]) -> None:
+        self._refused = True
+        await _answer(self._send, answer)
+
+
+async def _answer(send: Send, answer: tuple[int, bytes]) -> None:
+    status, text = answer
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
+def _declared_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--timeout", type=float, required=True)
+    parser.add_argument("--concurrency", type=int, required=True)
+    parser.add_argument("--public", required=True)
+    options = parser.parse_args()
+    os.set_inheritable(options.listen_fd, False)  # noqa: FBT003  os's own signature
+    os.set_inheritable(options.ready_fd, False)  # noqa: FBT003  os's own signature
+
+    import uvicorn
+    from functions_framework.aio import create_asgi_app
+
+    class Server(uvicorn.Server):
+        """Says on the pipe that it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            os.write(options.ready_fd, b"1")
+            os.close(options.ready_fd)
+
+    function = create_asgi_app(os.environ["FUNCTION_TARGET"], str(Path("main.py").resolve()), "http")
+    platform = Platform(function, timeout=options.timeout, concurrency=options.concurrency, public=options.public)
+    config = uvicorn.Config(
+        platform,  # type: ignore[arg-type]  # uvicorn's own aliases are narrower than ASGI's
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    Server(config).run(sockets=[socket.socket(fileno=options.listen_fd)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Cloud Run for the functions: one process each, from the unpacked archive, behind a listening socket that stays open.
+
+A new revision starts beside the old one and takes over when it listens; one that does not start leaves the old one
+running. A process that dies is started again, and callers wait in the socket's queue meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.cloud import probes
+from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.errors import CloudError, disk_sentence
+from infra.local.cloud.ports import HOST
+from infra.local.cloud.processes import Launch
+from infra.local.cloud.runtime import builds
+from infra.local.cloud.runtime.function_server import HEALTH_PATH
+from infra.local.cloud.supervisor import Plan
+
+SERVER = Path(__file__).with_name("function_server.py")
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0  # what Cloud Run gives an instance after SIGTERM
+PUBLIC = "allUsers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A secret as an environment variable, resolved at every start of the process."""
+
+    variable: str
+    secret: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One revision of one function. `digest` names the unpacked archive."""
+
+    name: str
+    revision: int
+    digest: str
+    entry_point: str
+    variables: dict[str, str]
+    secrets: tuple[Reference, ...]
+    timeout_seconds: int
+    concurrency: int
+
+
+class Functions:
+    """The functions of the local cloud; holds no state of its own."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def url(self, name: str) -> str:
+        """Where the function is called; the same for all its revisions."""
+        return f"http://{HOST}:{self._cloud.listeners.port(_part(name))}"
+
+    def build(self, name: str, archive: Path) -> str:
+        """Unpack and install; gives the digest for a `Deployment`. Blocks; for the provider's threads.
+
+        Raises:
+            CloudError: the build failed.
+        """
+        return builds.source(self._cloud, name, archive)
+
+    def deploy(self, deployment: Deployment) -> None:
+        """Start a revision and let it take over.
+
+        Raises:
+            CloudError: it did not start, with the last lines of its log; the revision before goes on.
+        """
+        try:
+            self._cloud.wait(self._cloud.supervisor.swap(self._plan(deployment)))
+        except CloudError as error:
+            if not self._home(deployment.name).joinpath("serving").exists():
+                self._cloud.listeners.close(_part(deployment.name))
+            raise CloudError(
+                f"Could not create or update Cloud Run service {deployment.name}, Container Healthcheck failed. The "
+                "user-provided container failed to start and listen on the port defined by the PORT environment variable "
+                f"within the allocated timeout. {error}"
+            ) from None
+        self._home(deployment.name).joinpath("serving").touch()
+        self._drop_others(deployment)
+
+    def bring_back(self, deployment: Deployment) -> None:
+        """Start what an earlier daemon ran, in the background."""
+        self._cloud.supervisor.bring_back(self._plan(deployment))
+
+    def delete(self, name: str) -> None:
+        """Stop it, free its address and remove its files; already gone is done."""
+        self._cloud.wait(self._cloud.supervisor.stop(_part(name)))
+        self._cloud.listeners.close(_part(name))
+        shutil.rmtree(self._home(name), ignore_errors=True)
+
+    def set_public(self, name: str, *, public: bool) -> None:
+        """Let everyone call the function, or answer 403. Takes effect with the next request."""
+        marker = self._home(name) / PUBLIC
+        try:
+            if public:
+                marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                marker.touch()
+            else:
+                marker.unlink(missing_ok=True)
+        except OSError as error:
+            raise CloudError(disk_sentence(error, f"changing who may call function {name}")) from None
+
+    def _home(self, name: str) -> Path:
+        return self._cloud.paths.functions / name
+
+    def _drop_others(self, deployment: Deployment) -> None:
+        for folder in self._home(deployment.name).iterdir():
+            if folder.is_dir() and folder.name != deployment.digest:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _plan(self, deployment: Deployment) -> Plan:
+        name = _part(deployment.name)
+
+        async def prepare(ready: int) -> Launch:
+            return await asyncio.to_thread(self._launch, deployment, ready)
+
+        return Plan(
+            name=name,
+            kind="function",
+            prepare=prepare,
+            probe=lambda: probes.http(self._cloud.listeners.port(name), HEALTH_PATH),
+            port=lambda: self._cloud.listeners.port(name),
+            signals_ready=True,
+            start_seconds=START_SECONDS,
+            stop_seconds=STOP_SECONDS,
+        )
+
+    def _launch(self, deployment: Deployment, ready: int) -> Launch:
+        from infra.local.cloud.provider.gcp import secrets  # the two know each other
+
+        folder = builds.folder(self._cloud, deployment.name, deployment.digest)
+        sock = self._cloud.listeners.open(_part(deployment.name))
+        values = {item.variable: secrets.value(self._cloud, item.secret, item.version) for item in deployment.secrets}
+        return Launch(
+            argv=(
+                str(builds.python(self._cloud, folder)),
+                "-P",  # the server's own folder is not the function's to import from
+                str(SERVER),
+                *("--listen-fd", str(sock.fileno()), "--ready-fd", str(ready)),
+                *("--timeout", str(deployment.timeout_seconds), "--concurrency", str(deployment.concurrency)),
+                *("--public", str(self._home(deployment.name) / PUBLIC)),
+            ),
+            env={
+                "PATH": os.defpath,
+                "PYTHONUNBUFFERED": "1",
+                **deployment.variables,
+                **values,
+                "PORT": str(sock.getsockname()[1]),
+                "K_SERVICE": deployment.name,
+                "K_REVISION": f"{deployment.name}-{deployment.revision:05d}",
+                "K_CONFIGURATION": deployment.name,
+                "FUNCTION_TARGET": deployment.entry_point,
+                "FUNCTION_SIGNATURE_TYPE": "http",
+            },
+            cwd=folder,
+            fds=(sock.fileno(),),
+        )
+
+
+def _part(name: str) -> str:
+    return name

@@ -1,0 +1,160 @@
+"""A stand-in of Supabase's Management API: projects and the address of their database. Behind it is a real PostgreSQL.
+
+Served: POST/GET/DELETE /v1/projects, GET /v1/projects/{ref}, GET /v1/projects/{ref}/config/database/pooler. Statuses go
+from COMING_UP to ACTIVE_HEALTHY (or INIT_FAILED), errors are `{"message"}`. Every project is a server of its own.
+
+Left out: everything else (auth settings, API keys, branches), rate limits, pausing, regions, and the pooler itself: both
+of its modes name the server's own port, and users have no `.ref` suffix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import string
+from datetime import UTC, datetime
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from infra.local.cloud import web
+from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.errors import CloudError, NotFound
+from infra.local.cloud.ports import HOST
+from infra.local.cloud.provider.wire import Json
+from infra.local.cloud.vendors.postgres import DATABASE, Postgres
+
+SECTION = "supabase"
+TOKEN = "local"  # noqa: S105  a public word: who may call is decided by `peers`
+REGIONS = re.compile(r"(us|eu|ap|ca|sa|me|af)-[a-z]+-[0-9]")
+log = logging.getLogger(__name__)
+
+
+class Supabase:
+    """The projects of the local cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def application(self) -> Starlette:
+        project = "/v1/projects/{ref}"
+        return web.application(
+            [
+                ("POST", "/v1/projects", self._create),
+                ("GET", "/v1/projects", self._list),
+                ("GET", project, self._read),
+                ("DELETE", project, self._delete),
+                ("GET", f"{project}/config/database/pooler", self._pooler),
+            ],
+            TOKEN,
+            lambda message: {"message": message},
+        )
+
+    def bring_back(self) -> None:
+        """Start the servers of an earlier run. A project that was still coming up then has failed."""
+        for ref, project in self._cloud.store.section(SECTION).items():
+            if project["status"] == "ACTIVE_HEALTHY":
+                self._server(ref, project).bring_back()
+            elif project["status"] == "COMING_UP":
+                self._set_status(ref, "INIT_FAILED")
+
+    async def _create(self, request: Request) -> Response:
+        asked = await web.body(request)
+        organization = asked.get("organization_slug") or asked.get("organization_id")
+        faults = [
+            message
+            for fault, message in (
+                (not _text(organization), "organization_slug: Required"),
+                (not _text(asked.get("name")), "name: Required"),
+                (not _text(asked.get("db_pass")), "db_pass: Required"),
+                (not REGIONS.fullmatch(str(asked.get("region"))), "region: Invalid enum value, such as us-east-1"),
+            )
+            if fault
+        ]
+        if faults:
+            raise CloudError("; ".join(faults))
+        ref = "".join(secrets.choice(string.ascii_lowercase) for _ in range(20))
+        project: Json = {
+            "id": ref,
+            "ref": ref,
+            "organization_id": organization,
+            "organization_slug": organization,
+            "name": asked["name"],
+            "region": asked["region"],
+            "created_at": datetime.now(UTC).isoformat(),
+            "status": "COMING_UP",
+            "admin_password": secrets.token_urlsafe(24),
+        }
+        await asyncio.to_thread(self._cloud.store.edit, SECTION, lambda section: section.update({ref: project}))
+        task = asyncio.create_task(self._come_up(ref, project, str(asked["db_pass"])))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return JSONResponse(self._shown(project), 201)
+
+    async def _come_up(self, ref: str, project: Json, password: str) -> None:
+        try:
+            await self._server(ref, project).create(password)
+            self._set_status(ref, "ACTIVE_HEALTHY")
+        except Exception as error:
+            log.error("project %s failed: %s", ref, error)
+            self._set_status(ref, "INIT_FAILED")
+
+    async def _list(self, _request: Request) -> Response:
+        return JSONResponse([self._shown(project) for project in self._cloud.store.section(SECTION).values()])
+
+    async def _read(self, request: Request) -> Response:
+        _, project = self._find(request)
+        return JSONResponse(self._shown(project))
+
+    async def _pooler(self, request: Request) -> Response:
+        ref, project = self._find(request)
+        port = self._server(ref, project).port
+        shared: Json = {
+            "identifier": ref,
+            "database_type": "PRIMARY",
+            "is_using_scram_auth": True,
+            "db_user": "postgres",
+            "db_host": HOST,
+            "db_port": port,
+            "db_name": DATABASE,
+            "connection_string": f"postgresql://postgres:[YOUR-PASSWORD]@{HOST}:{port}/{DATABASE}",
+            "default_pool_size": 15,
+            "max_client_conn": 200,
+        }
+        return JSONResponse([{**shared, "pool_mode": mode} for mode in ("transaction", "session")])
+
+    async def _delete(self, request: Request) -> Response:
+        ref, project = self._find(request)
+        await self._server(ref, project).delete()
+        await asyncio.to_thread(self._cloud.store.edit, SECTION, lambda section: section.pop(ref, None))
+        return JSONResponse({"id": ref, "ref": ref, "name": project["name"]})
+
+    def _find(self, request: Request) -> tuple[str, Json]:
+        ref = request.path_params["ref"]
+        project = self._cloud.store.section(SECTION).get(ref)
+        if project is None:
+            raise NotFound("Project not found")
+        return ref, project
+
+    def _server(self, ref: str, project: Json) -> Postgres:
+        return Postgres(self._cloud, ref, project["admin_password"])
+
+    def _set_status(self, ref: str, status: str) -> None:
+        def change(section: Json) -> None:
+            if ref in section:
+                section[ref]["status"] = status
+
+        self._cloud.store.edit(SECTION, change)
+
+    def _shown(self, project: Json) -> Json:
+        shown = {key: value for key, value in project.items() if key != "admin_password"}
+        database = {"host": HOST, "version": "17", "postgres_engine": "17", "release_channel": "ga"}
+        return {**shown, "database": database}
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
