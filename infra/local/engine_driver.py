@@ -16,9 +16,6 @@ from infra.local.trouble import Trouble
 CANCEL_SECONDS = 120.0
 """After Ctrl-C the engine lets the operations in flight end, so that none is lost from the state."""
 
-_LOCKED = re.compile(r"the stack is currently locked", re.IGNORECASE)
-_PENDING = re.compile(r"pending operations|interrupted while", re.IGNORECASE)
-
 
 class EngineDriver:
     name = "the Pulumi engine"
@@ -80,18 +77,15 @@ class EngineDriver:
             raise Trouble(f"`pulumi {words[0]}` failed; the reason is above.")
 
     def _run(self, *words: str) -> tools.Done:
+        shown = Shown()
         return tools.run(
             [str(self._engine), *words],
             cwd=self._places.repo,
             env=self._environment(),
             log=self._places.logs / "pulumi.log",
-            on_line=self._line,
+            on_line=lambda line: self._progress.line(line) if shown(line) else None,
             grace=CANCEL_SECONDS,
         )
-
-    def _line(self, line: str) -> None:
-        if worth_showing(line):
-            self._progress.line(line)
 
     def _ensure_stack(self) -> None:
         if has_state(self._places):
@@ -130,11 +124,21 @@ def has_state(places: Places) -> bool:
     return (places.state / ".pulumi" / "stacks" / stack.project(places) / f"{stack.STACK}.json").exists()
 
 
-def worth_showing(line: str) -> bool:
-    """Of the engine's lines, what a person waits for: what was done to which resource, and every message."""
-    if re.match(r"\s*[@.]", line) or not line.strip():
-        return False  # progress dots
-    return not re.match(r"\s*[~+-]*\s+.*\b(creating|updating|deleting|reading|refreshing)\b \(", line)
+class Shown:
+    """Picks, of the engine's lines, what a person waits for: what was done, then every message and the summary."""
+
+    _SECTION = re.compile(r"(Diagnostics|Resources|Outputs|Policies):")
+    _DONE = re.compile(r"\s(created|updated|replaced|deleted|imported|discarded)( \(|\s*$|: )")
+    _MESSAGE = re.compile(r"(error|warning|info):")
+
+    def __init__(self) -> None:
+        self._all = False
+
+    def __call__(self, line: str) -> bool:
+        self._all = self._all or bool(self._SECTION.match(line))
+        if not line.strip() or (self._all and line.startswith("Duration:")):
+            return False
+        return self._all or bool(self._DONE.search(line) or self._MESSAGE.match(line))
 
 
 def _is_pulumi(pid: int) -> bool:

@@ -42,6 +42,7 @@ class Host(_server.LanguageServer):
 
     def __init__(self, places: Places) -> None:
         super().__init__(lambda: program.run(places))
+        self._engine = ""  # the address of the command that attached last
         self._one_run = threading.Lock()  # the program's modules are this process's, so runs take turns
         self._preloading = threading.Thread(target=preload, daemon=True)
         self._preloading.start()
@@ -50,9 +51,16 @@ class Host(_server.LanguageServer):
         self._preloading.join()  # two threads that import the same packages can meet half of one
         with self._one_run:
             program.forget()
-            return super().Run(request, context)  # type: ignore[no-untyped-call]  # the SDK's method has no types
+            if self._engine and not request.args:
+                request.args.append(self._engine)  # where the SDK sends what the program logs
+            answer = super().Run(request, context)  # type: ignore[no-untyped-call]  # the SDK's method has no types
+            if answer.error and self._engine:
+                # The SDK has logged it already; as an error of the run it would be told twice, as an unhandled one.
+                answer = language_pb2.RunResponse(bail=True)
+            return answer
 
-    def Handshake(self, _request: Any, _context: Any) -> Any:
+    def Handshake(self, request: Any, _context: Any) -> Any:
+        self._engine = request.engine_address
         return language_pb2.LanguageHandshakeResponse()
 
     def GetRequiredPackages(self, _request: Any, _context: Any) -> Any:

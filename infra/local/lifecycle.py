@@ -6,7 +6,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.local import accounts, control, drivers, engine, packages, parts, processes, pulumi_env, result, stack
+from infra.local import (
+    accounts,
+    control,
+    drivers,
+    engine,
+    engine_driver,
+    packages,
+    parts,
+    processes,
+    pulumi_env,
+    result,
+    stack,
+)
 from infra.local.cloud.paths import remove_outside
 from infra.local.drivers import Driver
 from infra.local.install import install
@@ -78,19 +90,23 @@ def destroy(places: Places, progress: Progress) -> None:
         down(places, progress)
         progress.say("There is nothing to destroy.")
         return
-    _with_driver(places, progress, Driver.destroy)
+    orphaned = engine_driver.has_state(places) and engine.find(places) is None
+    if not orphaned:
+        _with_driver(places, progress, lambda driver: driver.destroy())
     down(places, progress)
     with progress.step("removing the data"):
         remove_data(places)
+        if orphaned:  # the engine that made it is gone, and its state would bind the next `make up` to it
+            _remove(places.state)
     progress.say("Destroyed. `make up` makes a new environment, `make clean` removes what is installed too.")
 
 
 def preview(places: Places, progress: Progress) -> None:
-    _with_driver(places, progress, Driver.preview)
+    _with_driver(places, progress, lambda driver: driver.preview())
 
 
 def refresh(places: Places, progress: Progress) -> None:
-    _with_driver(places, progress, Driver.refresh)
+    _with_driver(places, progress, lambda driver: driver.refresh())
 
 
 def clean(places: Places, progress: Progress) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import empty_pb2
-from pulumi.runtime import mocks, rpc
+from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import provider_pb2, resource_pb2
 
 from infra.local import engine
@@ -48,6 +48,12 @@ class Monitor(mocks.MockMonitor):
         self._state = state
         self._say = say
         self._seen: set[str] = set()
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """As the engine makes it: the types of all parents but the stack."""
+        ancestry = parent.split("::")[2] if parent else _STACK
+        qualified = type_ if ancestry == _STACK else f"{ancestry}${type_}"
+        return f"urn:pulumi:{settings.get_stack()}::{settings.get_project()}::{qualified}::{name}"
 
     def RegisterResource(self, request: Any) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
