@@ -14,9 +14,11 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
@@ -123,8 +125,6 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _serve_provider(cloud: Cloud, provider: Provider) -> tuple[grpc.Server, int]:
-    from concurrent.futures import ThreadPoolExecutor
-
     server = grpc.server(
         ThreadPoolExecutor(PROVIDER_THREADS, thread_name_prefix="provider"),
         options=[("grpc.max_receive_message_length", 400 << 20), ("grpc.so_reuseport", 0)],
@@ -139,8 +139,9 @@ def _serve_provider(cloud: Cloud, provider: Provider) -> tuple[grpc.Server, int]
     return server, port
 
 
-async def _first(*coroutines: object) -> None:
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]  # type: ignore[arg-type]
+async def _first(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Wait until one has ended, and cancel the others."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()

@@ -49,7 +49,7 @@ def open_log(path: Path) -> IO[bytes]:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > LOG_LIMIT_BYTES:
             path.replace(path.with_name(path.name + ".1"))
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: PTH123  Path.open has no opener
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> str:

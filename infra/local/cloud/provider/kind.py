@@ -76,12 +76,14 @@ class Kind:
 
     `replaces`: inputs that the vendor cannot change in place. `name_input`: the input that names the resource; when the
     program does not set it, a name is made from the resource's own. `defaults` are the vendor's, filled into outputs.
+    `computed`: paths inside of inputs that only the vendor knows; a preview shows them as unknown, or as they were.
     """
 
     token: ClassVar[str]
     replaces: ClassVar[frozenset[str]] = frozenset()
     name_input: ClassVar[str | None] = None
     defaults: ClassVar[Json] = {}
+    computed: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud

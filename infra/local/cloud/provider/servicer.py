@@ -22,7 +22,7 @@ from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.errors import AlreadyExists, CloudError, Denied, NotFound, disk_sentence
 from infra.local.cloud.provider import attach
 from infra.local.cloud.provider.kind import Checks, Kind, Made
-from infra.local.cloud.provider.wire import Json, from_struct, merge, plain, to_struct
+from infra.local.cloud.provider.wire import UNKNOWN, Json, from_struct, merge, plain, to_struct
 from infra.local.cloud.store import Record
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @answering
     def Invoke(self, request: Any, context: Context) -> Any:
-        return proto.InvokeResponse(**{"return": to_struct(attach.invoke(request.tok, self._google))})
+        result = to_struct(attach.invoke(request.tok, self._google))
+        return proto.InvokeResponse(**{"return": result})  # type: ignore[arg-type]  # the field's name is a keyword
 
     # the life of a resource
 
@@ -136,7 +137,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Create(self, request: Any, context: Context) -> Any:
         kind = self._kind(request)
         if request.preview:
-            return proto.CreateResponse(properties=request.properties)
+            return proto.CreateResponse(properties=to_struct(_planned(kind, {}, {}, from_struct(request.properties))))
         inputs = from_struct(request.properties)
         args = plain(inputs)
         expected = kind.identify(args)
@@ -167,7 +168,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: Context) -> Any:
         kind = self._kind(request)
         if request.preview:
-            return proto.UpdateResponse(properties=request.news)
+            olds, old_inputs = from_struct(request.olds), from_struct(request.old_inputs)
+            return proto.UpdateResponse(
+                properties=to_struct(_planned(kind, olds, old_inputs, from_struct(request.news)))
+            )
         record = self._cloud.store.get(kind.token, request.id)
         if record is None:
             raise NotFound(
@@ -203,12 +207,23 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return kind
 
     def _keep(self, kind: Kind, made: Made, urn: str, inputs: Json, before: Record | None = None) -> Record:
-        earlier = before.outputs if before is not None else {}
-        computed = {key: value for key, value in earlier.items() if key not in (before.inputs if before else {})}
-        outputs = merge({**kind.defaults, **computed, **inputs}, made.outputs)
+        earlier, earlier_inputs = (before.outputs, before.inputs) if before is not None else ({}, {})
+        outputs = merge(_planned(kind, earlier, earlier_inputs, inputs), made.outputs)
         record = Record(type=kind.token, id=made.id, urn=urn, inputs=inputs, outputs=outputs, data=made.data)
         self._cloud.store.put(record)
         return record
+
+
+def _planned(kind: Kind, olds: Json, old_inputs: Json, news: Json) -> Json:
+    """The outputs that are foreseen: what was computed before stays; nested values that nobody knows yet are unknown."""
+    kept = {key: value for key, value in olds.items() if key not in old_inputs}
+    outputs = {**kind.defaults, **kept, **news}
+    for outer, inner in kind.computed:
+        before = plain(olds.get(outer))
+        known = before.get(inner, UNKNOWN) if isinstance(before, dict) else UNKNOWN
+        if isinstance(outputs.get(outer), dict) and inner not in plain(outputs[outer]):
+            outputs[outer] = merge(outputs[outer], {inner: known})
+    return outputs
 
 
 class _Names:

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 import uuid
+from typing import ClassVar
 
 from infra.local.cloud.errors import CloudError
 from infra.local.cloud.provider.kind import Checks, Kind, Made
@@ -13,10 +14,22 @@ from infra.local.cloud.provider.wire import Json, secret
 from infra.local.cloud.store import Record
 from infra.local.cloud.vendors.redis import Redis
 
-REGIONS = (
-    "us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 eu-central-1 eu-west-1 eu-west-2 sa-east-1 ap-south-1 "
-    "ap-northeast-1 ap-southeast-1 ap-southeast-2 af-south-1"
-).split()
+REGIONS = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "sa-east-1",
+    "ap-south-1",
+    "ap-northeast-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "af-south-1",
+]
 GOOGLE_REGIONS = ["us-central1", "us-east4", "europe-west1", "asia-northeast1"]
 
 
@@ -28,7 +41,7 @@ class RedisDatabase(Kind):
 
     token = "upstash:index/redisDatabase:RedisDatabase"  # noqa: S105  a name, no secret
     replaces = frozenset({"databaseName", "region", "primaryRegion"})
-    defaults: Json = {"autoScale": False, "eviction": False, "prodPack": False, "tls": True}
+    defaults: ClassVar[Json] = {"autoScale": False, "eviction": False, "prodPack": False, "tls": True}
 
     def check(self, checks: Checks) -> None:
         checks.required("databaseName", "region")

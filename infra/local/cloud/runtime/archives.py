@@ -65,7 +65,7 @@ def unzip(path: Path, target: Path) -> None:
             for name in zip_file.namelist():
                 if name.startswith("/") or ".." in Path(name).parts:
                     raise CloudError(f"The archive holds {name!r}, which leads out of its folder.")
-            zip_file.extractall(target)  # noqa: S202  names are checked above
+            zip_file.extractall(target)
     except zipfile.BadZipFile:
         raise CloudError("Build failed: the source object is not a zip file.") from None
     except OSError as error:

@@ -69,7 +69,7 @@ def python(cloud: Cloud, unpacked: Path) -> Path:
         CloudError: with uv's last words.
     """
     requirements = unpacked / REQUIREMENTS
-    key = f"{sys.version}\0{sys._base_executable}\0".encode() + requirements.read_bytes()  # type: ignore[attr-defined]  # noqa: SLF001  the venv's own maker, undocumented in typeshed
+    key = f"{sys.version}\0{sys._base_executable}\0".encode() + requirements.read_bytes()  # type: ignore[attr-defined]
     venv = cloud.paths.venvs / hashlib.sha256(key).hexdigest()[:16]
     with _one_at_a_time:
         if not venv.is_dir():

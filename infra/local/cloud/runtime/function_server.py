@@ -145,10 +145,11 @@ def main() -> None:
             os.write(options.ready_fd, b"1")
             os.close(options.ready_fd)
 
-    function = create_asgi_app(os.environ["FUNCTION_TARGET"], str(Path("main.py").resolve()), "http")
+    make: Callable[[str, str, str], App] = create_asgi_app
+    function = make(os.environ["FUNCTION_TARGET"], str(Path("main.py").resolve()), "http")
     platform = Platform(function, timeout=options.timeout, concurrency=options.concurrency, public=options.public)
     config = uvicorn.Config(
-        platform,  # type: ignore[arg-type]  # uvicorn's own aliases are narrower than ASGI's
+        platform,
         loop="uvloop",
         http="httptools",
         lifespan="off",

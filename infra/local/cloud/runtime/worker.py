@@ -14,7 +14,6 @@ import asyncio
 import json
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.local.cloud import probes
 from infra.local.cloud.cloud import Cloud

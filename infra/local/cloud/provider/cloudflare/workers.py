@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from infra.local.cloud.errors import CloudError, NotFound
 from infra.local.cloud.provider.cloudflare.zones import DOMAIN, Zone
@@ -88,7 +88,7 @@ class ScriptSubdomain(Kind):
 
     token = "cloudflare:index/workersScriptSubdomain:WorkersScriptSubdomain"  # noqa: S105  a name, no secret
     replaces = frozenset({"accountId", "scriptName"})
-    defaults: Json = {"previewsEnabled": False}
+    defaults: ClassVar[Json] = {"previewsEnabled": False}
 
     def check(self, checks: Checks) -> None:
         checks.required("accountId", "scriptName", "enabled")
@@ -107,7 +107,7 @@ class CustomDomain(Kind):
 
     token = CUSTOM_DOMAIN
     replaces = frozenset({"accountId", "hostname", "service", "environment", "zoneId", "zoneName"})
-    defaults: Json = {"environment": "production"}
+    defaults: ClassVar[Json] = {"environment": "production"}
 
     def check(self, checks: Checks) -> None:
         checks.required("accountId", "hostname", "service")

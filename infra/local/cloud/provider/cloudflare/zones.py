@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import ClassVar
 
 from infra.local.cloud.errors import CloudError
 from infra.local.cloud.provider.kind import Checks, Kind, Made
@@ -19,7 +20,7 @@ class Zone(Kind):
 
     token = "cloudflare:index/zone:Zone"  # noqa: S105  a name, no secret
     replaces = frozenset({"name", "account"})
-    defaults: Json = {"type": "full", "paused": False}
+    defaults: ClassVar[Json] = {"type": "full", "paused": False}
 
     def check(self, checks: Checks) -> None:
         checks.required("name", "account.id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from infra.local.cloud.errors import Denied, NotFound
 from infra.local.cloud.provider.gcp import secrets
@@ -39,7 +40,8 @@ class Function(Kind):
     token = "gcp:cloudfunctionsv2/function:Function"  # noqa: S105  a name, no secret
     name_input = "name"
     replaces = frozenset({"name", "location", "project", "kmsKeyName"})
-    defaults: Json = {"deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"deletionPolicy": "DELETE"}
+    computed = tuple(("serviceConfig", key) for key in ("uri", "gcfUri", "service", "serviceAccountEmail"))
 
     def check(self, checks: Checks) -> None:
         checks.required("location", "buildConfig", "serviceConfig")

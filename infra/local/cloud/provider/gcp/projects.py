@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from infra.local.cloud.errors import CloudError
 from infra.local.cloud.provider.gcp.names import email, project_of
@@ -19,7 +20,7 @@ class Service(Kind):
 
     token = "gcp:projects/service:Service"  # noqa: S105  a name, no secret
     replaces = frozenset({"service", "project"})
-    defaults: Json = {"disableOnDestroy": False, "deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"disableOnDestroy": False, "deletionPolicy": "DELETE"}
 
     def check(self, checks: Checks) -> None:
         checks.required("service")
@@ -53,7 +54,7 @@ class Account(Kind):
 
     token = "gcp:serviceaccount/account:Account"  # noqa: S105  a name, no secret
     replaces = frozenset({"accountId", "project"})
-    defaults: Json = {"disabled": False, "deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"disabled": False, "deletionPolicy": "DELETE"}
 
     def check(self, checks: Checks) -> None:
         checks.required("accountId")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import ClassVar
 
 from infra.local.cloud.cloud import PROJECT_NUMBER, Cloud
 from infra.local.cloud.errors import CloudError, NotFound
@@ -24,7 +25,7 @@ class Secret(Kind):
     token = "gcp:secretmanager/secret:Secret"  # noqa: S105  a name, no secret
     name_input = "secretId"
     replaces = frozenset({"secretId", "replication", "project"})
-    defaults: Json = {"deletionProtection": False, "deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"deletionProtection": False, "deletionPolicy": "DELETE"}
 
     def check(self, checks: Checks) -> None:
         checks.required("secretId", "replication")
@@ -74,7 +75,7 @@ class SecretVersion(Kind):
 
     token = "gcp:secretmanager/secretVersion:SecretVersion"  # noqa: S105  a name, no secret
     replaces = frozenset({"secret", "secretData"})
-    defaults: Json = {"enabled": True, "deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"enabled": True, "deletionPolicy": "DELETE"}
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)

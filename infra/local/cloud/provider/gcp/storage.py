@@ -6,6 +6,7 @@ import base64
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from infra.local.cloud.cloud import PROJECT_NUMBER, Cloud
@@ -26,7 +27,7 @@ class Bucket(Kind):
     token = "gcp:storage/bucket:Bucket"  # noqa: S105  a name, no secret
     name_input = "name"
     replaces = frozenset({"name", "location", "project", "hierarchicalNamespace", "enableObjectRetention"})
-    defaults: Json = {"forceDestroy": False, "storageClass": "STANDARD", "deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"forceDestroy": False, "storageClass": "STANDARD", "deletionPolicy": "DELETE"}
 
     def check(self, checks: Checks) -> None:
         checks.required("location")
@@ -95,7 +96,7 @@ class BucketObject(Kind):
     token = "gcp:storage/bucketObject:BucketObject"  # noqa: S105  a name, no secret
     name_input = "name"
     replaces = frozenset({"name", "bucket", "source", "content"})
-    defaults: Json = {"storageClass": "STANDARD", "deletionPolicy": "DELETE"}
+    defaults: ClassVar[Json] = {"storageClass": "STANDARD", "deletionPolicy": "DELETE"}
 
     def check(self, checks: Checks) -> None:
         checks.required("bucket", "name")
@@ -154,7 +155,7 @@ def object_path(cloud: Cloud, bucket: str, name: str) -> Path:
 
 
 def _content(args: Json) -> bytes:
-    source = args.get("source")
+    source: Any = args.get("source")
     if is_archive(source):
         return archives.zipped(source)
     if is_asset(source):
