@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS app.schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 """
-_LOGIN = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT")
+_LOGIN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT"
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -125,9 +125,11 @@ class Schema(Kind):
 def _set_login(connection: Connection, role: str, password: str) -> None:
     """Make the role or change its password. The server gets a SCRAM verifier: no log can hold the password."""
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-    verb = "ALTER" if _roles(connection, [role]) else "CREATE"
-    statement = sql.SQL(verb + " ROLE {} WITH {} PASSWORD {}")
-    connection.execute(statement.format(sql.Identifier(role), _LOGIN, sql.Literal(verifier)))
+    if _roles(connection, [role]):  # its other attributes are not touched: only a superuser may name them here
+        statement = sql.SQL("ALTER ROLE {} WITH LOGIN PASSWORD {}")
+    else:
+        statement = sql.SQL(f"CREATE ROLE {{}} WITH {_LOGIN} PASSWORD {{}}")
+    connection.execute(statement.format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 def _run(connection: Connection, migration: Migration) -> None:

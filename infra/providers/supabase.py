@@ -19,8 +19,8 @@ PATIENCE_SECONDS = 600.0
 TRANSACTION_PORT, SESSION_PORT = 6543, 5432
 """The pooler's two modes differ by port. A server with another port has no pooler, and one port for both."""
 
-_DEAD = frozenset({"REMOVED", "GOING_DOWN"})
-_FAILED = frozenset({"INIT_FAILED", "RESTORE_FAILED", "PAUSE_FAILED"})
+_DEAD = frozenset({"REMOVED", "GOING_DOWN", "INIT_FAILED"})  # one that never came up holds nothing
+_FAILED = frozenset({"RESTORE_FAILED", "PAUSE_FAILED"})
 _PAUSED = frozenset({"INACTIVE", "PAUSED"})
 
 
@@ -150,8 +150,7 @@ class Project(Kind):
                 return
             if status in _DEAD | _FAILED:
                 raise ProviderError(
-                    f"Supabase project {ref} is {status}: remove it in the dashboard, run `pulumi refresh`, then "
-                    "`pulumi up`."
+                    f"Supabase project {ref} is {status}: remove it in the dashboard, then run `pulumi up --refresh`."
                 )
             if status in _PAUSED:
                 raise ProviderError(

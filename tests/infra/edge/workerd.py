@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -11,22 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from infra.components.edge import COMPATIBILITY_DATE, WORKER
+from tests.infra import parts
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-
-
-def binary() -> Path:
-    """workerd of the local cloud's parts, or $WORKERD."""
-    if "WORKERD" in os.environ:
-        return Path(os.environ["WORKERD"])
-    root = REPOSITORY / os.environ.get("LOCAL_ROOT", ".local")
-    found = sorted(root.glob("parts/node_modules/@cloudflare/workerd-linux-*/bin/workerd"))
-    if not found:
-        pytest.skip(f"workerd is not installed below {root}: `make test` installs it")
-    return found[0]
+BINARY = "@cloudflare/workerd-linux-*/bin/workerd"
 
 
 @contextmanager
@@ -39,7 +26,7 @@ def running(folder: Path, bindings: Mapping[str, str]) -> Iterator[str]:
     (folder / "config.capnp").write_text(_config(port, bindings))
     with (folder / "workerd.log").open("wb") as log:
         process = subprocess.Popen(
-            [binary(), "serve", "config.capnp"], cwd=folder, stdout=subprocess.DEVNULL, stderr=log
+            [parts.find(BINARY), "serve", "config.capnp"], cwd=folder, stdout=subprocess.DEVNULL, stderr=log
         )
     try:
         _await(port, process, folder / "workerd.log")

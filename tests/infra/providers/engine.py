@@ -1,0 +1,156 @@
+"""The engine's side of the protocol, for tests: the real gRPC service on loopback, plain values in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import rpc
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+
+from infra.providers.provider import MemorygraphProvider
+
+UNKNOWN = rpc.UNKNOWN
+SIGNATURE, SECRET = rpc._special_sig_key, rpc._special_secret_sig
+
+
+def secret(value: Any) -> dict[str, Any]:
+    return {SIGNATURE: SECRET, "value": value}
+
+
+def is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and value.get(SIGNATURE) == SECRET
+
+
+def plain(value: Any) -> Any:
+    if is_secret(value):
+        return plain(value["value"])
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return value
+
+
+def _struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    return json_format.ParseDict(dict(values), struct_pb2.Struct())
+
+
+def _dict(struct: struct_pb2.Struct) -> dict[str, Any]:
+    return dict(json_format.MessageToDict(struct))
+
+
+class Failed(Exception):
+    """A call that the provider refused; `detail` is there when the resource exists all the same."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        assert isinstance(error, grpc.Call)
+        super().__init__(error.details())
+        self.detail: provider_pb2.ErrorResourceInitFailed | None = None
+        for name, value in error.trailing_metadata() or ():
+            if name == "grpc-status-details-bin":
+                status = status_pb2.Status.FromString(value)
+                self.detail = provider_pb2.ErrorResourceInitFailed()
+                assert status.details[0].Unpack(self.detail)
+
+
+@dataclass
+class Held:
+    """One resource in the state: inputs and properties as the engine keeps them, with secrets marked."""
+
+    id: str
+    inputs: dict[str, Any]
+    properties: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return plain(self.properties[name])
+
+
+class Engine:
+    """One type of resource, through its life."""
+
+    def __init__(self, stub: provider_pb2_grpc.ResourceProviderStub, token: str) -> None:
+        self._stub = stub
+        self._type = token
+        self._urn = f"urn:pulumi:test::memorygraph-cloud::memorygraph-cloud:components:X${token}::it"
+
+    def check(self, inputs: Mapping[str, Any]) -> dict[str, str]:
+        answer = self._call("Check", provider_pb2.CheckRequest(urn=self._urn, news=_struct(inputs)))
+        return {failure.property: failure.reason for failure in answer.failures}
+
+    def create(self, inputs: Mapping[str, Any]) -> Held:
+        assert self.check(inputs) == {}
+        answer = self._call("Create", provider_pb2.CreateRequest(urn=self._urn, properties=_struct(inputs)))
+        assert answer.id
+        return Held(answer.id, dict(inputs), _dict(answer.properties))
+
+    def preview(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        request = provider_pb2.CreateRequest(urn=self._urn, properties=_struct(inputs), preview=True)
+        return _dict(self._call("Create", request).properties)
+
+    def diff(self, held: Held, inputs: Mapping[str, Any]) -> provider_pb2.DiffResponse:
+        request = provider_pb2.DiffRequest(
+            id=held.id,
+            urn=self._urn,
+            olds=_struct(held.properties),
+            old_inputs=_struct(held.inputs),
+            news=_struct(inputs),
+        )
+        answer = self._call("Diff", request)
+        assert isinstance(answer, provider_pb2.DiffResponse)
+        return answer
+
+    def update(self, held: Held, inputs: Mapping[str, Any], *, preview: bool = False) -> Held:
+        request = provider_pb2.UpdateRequest(
+            id=held.id,
+            urn=self._urn,
+            olds=_struct(held.properties),
+            old_inputs=_struct(held.inputs),
+            news=_struct(inputs),
+            preview=preview,
+        )
+        return Held(held.id, dict(inputs), _dict(self._call("Update", request).properties))
+
+    def refresh(self, held: Held) -> Held | None:
+        request = provider_pb2.ReadRequest(
+            id=held.id, urn=self._urn, properties=_struct(held.properties), inputs=_struct(held.inputs)
+        )
+        answer = self._call("Read", request)
+        return Held(answer.id, _dict(answer.inputs), _dict(answer.properties)) if answer.id else None
+
+    def take_over(self, id: str) -> Held | None:
+        """`pulumi import`."""
+        return self.refresh(Held(id, {}, {}))
+
+    def delete(self, held: Held) -> None:
+        request = provider_pb2.DeleteRequest(
+            id=held.id, urn=self._urn, properties=_struct(held.properties), old_inputs=_struct(held.inputs)
+        )
+        self._call("Delete", request)
+
+    def _call(self, method: str, request: Any) -> Any:
+        try:
+            return getattr(self._stub, method)(request, timeout=30)
+        except grpc.RpcError as error:
+            raise Failed(error) from None
+
+
+@contextmanager
+def serving(provider: MemorygraphProvider) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield provider_pb2_grpc.ResourceProviderStub(channel)
+    finally:
+        server.stop(None).wait()
+
+
+def configure(stub: provider_pb2_grpc.ResourceProviderStub, **settings: Any) -> None:
+    stub.GetPluginInfo(empty_pb2.Empty(), timeout=30)
+    stub.Configure(provider_pb2.ConfigureRequest(args=_struct(settings), acceptSecrets=True), timeout=30)
