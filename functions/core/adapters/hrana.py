@@ -1,0 +1,222 @@
+"""SQLite databases of Turso or sqld, over Hrana: one POST to /v2/pipeline is one batch is one transaction.
+
+Conditions of Hrana see only whether a step succeeded, so each statement runs only if the one before it did, COMMIT only
+if all did, and ROLLBACK if COMMIT did not. The pipeline ends with `close`: no baton, no state on the server between
+batches. Protocol: https://github.com/tursodatabase/libsql/blob/main/docs/HRANA_3_SPEC.md
+
+Left out: interactive transactions, named arguments, cursors, WebSockets.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from core.adapters.http1 import HttpAnswer, HttpClient, HttpError
+from core.ports import Result, SqlValue, Statement, StatementFailed, StoreAddress
+from core.problems import Unavailable
+from core.settings import Secret
+
+PART = "store"
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
+WAKE_SECONDS = 10.0
+"""How long the first request after `IDLE_SECONDS` may take: Turso puts idle databases to sleep."""
+IDLE_SECONDS = 60.0
+REMEMBERED_DATABASES = 4096
+
+# What may hold a moment later; every other error of a statement is the statement's own.
+_TRANSIENT = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_IOERR",
+    "SQLITE_FULL",
+    "SQLITE_NOMEM",
+    "SQLITE_INTERRUPT",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PROTOCOL",
+    "SQLITE_READONLY",
+)
+_OF_THE_STATEMENT = ("SQLITE_", "SQL_", "ARGS_")
+
+
+class StoreRefused(Unavailable):
+    """The store no longer takes this address or token (401, 403, 404): it moved, or the token was renewed.
+
+    The caller drops what it remembers of the principal (`stale_address`), looks it up again and may retry once.
+    """
+
+    stale_address = True
+
+
+class HranaDatabases:
+    """Opens databases over one HTTP client, and remembers which of them are awake."""
+
+    def __init__(self, client: HttpClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._monotonic = monotonic
+        self._touched: OrderedDict[str, tuple[float | None, float]] = OrderedDict()  # url -> (last asked, wakes until)
+
+    def open(self, address: StoreAddress) -> HranaDatabase:
+        return HranaDatabase(self, address.url, address.token)
+
+    async def post(self, url: str, token: Secret, body: bytes) -> HttpAnswer:
+        """One pipeline request.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        try:
+            answer = await self._client.post(
+                url + "/v2/pipeline",
+                body,
+                {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"},
+                timeout=self._patience(url),
+                connect_timeout=CONNECT_SECONDS,
+            )
+        except HttpError as error:
+            raise _unavailable() from error
+        self._touched[url] = (self._monotonic(), 0.0)
+        return answer
+
+    def _patience(self, url: str) -> float:
+        """Seconds for this request. Requests that meet a database while it wakes share the time it may take."""
+        now = self._monotonic()
+        asked, wakes = self._touched.pop(url, (None, now))
+        if asked is None or now - asked > IDLE_SECONDS:
+            wakes = now + WAKE_SECONDS
+        self._touched[url] = (now, wakes)
+        if len(self._touched) > REMEMBERED_DATABASES:
+            self._touched.popitem(last=False)
+        return max(ANSWER_SECONDS, wakes - now)
+
+
+class HranaDatabase:
+    """`ports.Database` on one namespace."""
+
+    def __init__(self, databases: HranaDatabases, url: str, token: Secret) -> None:
+        self._databases = databases
+        self._url = url.rstrip("/")
+        self._token = token
+
+    async def batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
+        """See `ports.Database.batch`.
+
+        Raises:
+            StoreRefused: an `Unavailable` that asks for a new address or token.
+        """
+        bare = not write and len(statements) == 1  # one read is its own transaction
+        steps = [_step(statements[0])] if bare else _transaction(statements, write=write)
+        pipeline = {"requests": [{"type": "batch", "batch": {"steps": steps}}, {"type": "close"}]}
+        answer = await self._databases.post(self._url, self._token, orjson.dumps(pipeline))
+        return _results(_batch_result(answer), len(statements), bare=bare)
+
+
+def _step(statement: Statement) -> dict[str, Any]:
+    return {"stmt": {"sql": statement.sql, "args": [encode(value) for value in statement.args]}}
+
+
+def _transaction(statements: Sequence[Statement], *, write: bool) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = [{"stmt": {"sql": "BEGIN IMMEDIATE" if write else "BEGIN"}}]
+    for position, statement in enumerate(statements):
+        steps.append({**_step(statement), "condition": {"type": "ok", "step": position}})
+    last = len(statements)
+    steps.append({"stmt": {"sql": "COMMIT"}, "condition": {"type": "ok", "step": last}})
+    begun = {"type": "ok", "step": 0}
+    not_committed = {"type": "not", "cond": {"type": "ok", "step": last + 1}}
+    steps.append({"stmt": {"sql": "ROLLBACK"}, "condition": {"type": "and", "conds": [begun, not_committed]}})
+    return steps
+
+
+def _batch_result(answer: HttpAnswer) -> dict[str, Any]:
+    """The result of the batch, once the request as a whole was taken."""
+    if answer.status in (401, 403, 404):
+        raise StoreRefused(_DETAIL, part=PART) from RuntimeError(f"the store answered {answer.status}")
+    if answer.status != 200:
+        raise _unavailable() from RuntimeError(f"the store answered {answer.status}")
+    try:
+        first = orjson.loads(answer.body)["results"][0]
+        if first["type"] == "ok":
+            result: dict[str, Any] = first["response"]["result"]
+            return {"step_results": result["step_results"], "step_errors": result["step_errors"]}
+        code = str(first["error"].get("code"))
+    except (orjson.JSONDecodeError, LookupError, TypeError) as error:
+        raise _unavailable() from error
+    if code.startswith("SQL_"):  # a statement that cannot be parsed refuses the batch as a whole, without its place
+        raise StatementFailed(0, code)
+    raise _unavailable() from RuntimeError(f"the store refused the batch: {code}")
+
+
+def _results(batch: dict[str, Any], count: int, *, bare: bool) -> list[Result]:
+    """The results of the caller's `count` statements, which stand between BEGIN and COMMIT unless they are `bare`."""
+    first = 0 if bare else 1
+    needed = count if bare else count + 2  # ROLLBACK, the last step, is expected to be left out
+    for index, error in enumerate(batch["step_errors"][:needed]):
+        if error:
+            _raise(error, index - first if first <= index < first + count else None)
+    steps = batch["step_results"]
+    if len(steps) < needed or None in steps[:needed]:
+        raise _unavailable() from RuntimeError("the store left a step out")
+    return [
+        Result([tuple([decode(cell) for cell in row]) for row in step["rows"]], step["affected_row_count"])
+        for step in steps[first : first + count]
+    ]
+
+
+def _raise(error: dict[str, Any], index: int | None) -> None:
+    """Raise for an error of one statement, or (`index` None) of BEGIN, COMMIT or the batch as a whole."""
+    code = str(error.get("code"))
+    if index is None or not code.startswith(_OF_THE_STATEMENT) or code.startswith(_TRANSIENT):
+        raise _unavailable() from RuntimeError(f"the store failed with {code}")
+    message = str(error.get("message", ""))
+    raise StatementFailed(index, message.removeprefix("SQLite error: ").removeprefix("SQL input error: "))
+
+
+_DETAIL = "The memory store does not answer. Please try again in a few seconds."
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(_DETAIL, part=PART)
+
+
+def encode(value: SqlValue) -> dict[str, Any]:
+    """A value as Hrana writes it: integers as decimal text, blobs as base64."""
+    if value is None:
+        return {"type": "null"}
+    if isinstance(value, str):
+        return {"type": "text", "value": value}
+    if isinstance(value, int):
+        return {"type": "integer", "value": str(int(value))}
+    if isinstance(value, float):
+        return {"type": "float", "value": value}
+    return {"type": "blob", "base64": base64.b64encode(value).decode()}
+
+
+def decode(cell: dict[str, Any]) -> SqlValue:
+    """A value as Python has it.
+
+    Raises:
+        Unavailable: the store sent what Hrana does not know.
+    """
+    kind = cell["type"]
+    if kind == "text":
+        text: str = cell["value"]
+        return text
+    if kind == "integer":
+        return int(cell["value"])
+    if kind == "float":
+        return float(cell["value"])
+    if kind == "null":
+        return None
+    if kind == "blob":
+        try:
+            return base64.b64decode(cell["base64"] + "==")
+        except binascii.Error as error:
+            raise _unavailable() from error
+    raise _unavailable() from RuntimeError(f"the store sent a value of type {kind}")
