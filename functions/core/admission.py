@@ -69,10 +69,12 @@ class Admission:
     clock: Clock
     monotonic: Callable[[], float] = time.monotonic
     _leases: Leases[_Outcome] = field(init=False)
-    _lookups: dict[str, asyncio.Task[_Outcome]] = field(init=False, default_factory=dict)
+    _renewed: Leases[bool] = field(init=False)
+    _lookups: dict[tuple[str, bool], asyncio.Task[_Outcome]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._leases = Leases(LEASES, self.monotonic)
+        self._renewed = Leases(LEASES, self.monotonic)
 
     async def admit(self, api_key: str | None, authorization: str | None, access: Access) -> Principal | None:
         """The principal of a request to a route with `access`; None when the route is OPEN and no key was sent.
@@ -96,30 +98,41 @@ class Admission:
         if outcome is None:
             if not keys.is_genuine(key, self.tag_secrets):
                 raise Unauthorized(_NOT_A_KEY)
-            outcome = await self._look_up_once(key_hash)
-        if isinstance(outcome, _Refusal):
-            raise Unauthorized(outcome.detail)
-        if access is not Access.OPEN and access.value not in outcome.scopes:
-            raise Forbidden(f"This API key lacks the scope {access.value}. Use a key that has it.")
-        return outcome
+            outcome = await self._look_up_once(key_hash, shared=True)
+        return _judge(outcome, access)
 
-    async def _look_up_once(self, key_hash: str) -> _Outcome:
-        lookup = self._lookups.get(key_hash)
+    async def renew(self, api_key: str | None, authorization: str | None, access: Access) -> Principal | None:
+        """`admit` an admitted caller again, past both caches, because its store refused its address.
+
+        None when this was done for the key a moment ago: then the caches are not to blame. Raises as `admit` does.
+        """
+        key = _credential(api_key, authorization)
+        if key is None:
+            return None
+        key_hash = keys.hash_key(key)
+        if self._renewed.get(key_hash):
+            return None
+        self._renewed.put(key_hash, True, self.monotonic() + LEASE_SECONDS)  # noqa: FBT003  the value of a set
+        return _judge(await self._look_up_once(key_hash, shared=False), access)
+
+    async def _look_up_once(self, key_hash: str, *, shared: bool) -> _Outcome:
+        name = (key_hash, shared)
+        lookup = self._lookups.get(name)
         if lookup is None:
-            lookup = asyncio.get_running_loop().create_task(self._look_up(key_hash))
-            self._lookups[key_hash] = lookup
-            lookup.add_done_callback(lambda done: self._forget(key_hash, done))
+            lookup = asyncio.get_running_loop().create_task(self._look_up(key_hash, shared=shared))
+            self._lookups[name] = lookup
+            lookup.add_done_callback(lambda done: self._forget(name, done))
         # Shielded: a caller who goes away must not take the look-up from the others.
         return await asyncio.shield(lookup)
 
-    def _forget(self, key_hash: str, lookup: asyncio.Task[_Outcome]) -> None:
-        del self._lookups[key_hash]
+    def _forget(self, name: tuple[str, bool], lookup: asyncio.Task[_Outcome]) -> None:
+        del self._lookups[name]
         if not lookup.cancelled():
             lookup.exception()  # seen, even when every caller has gone
 
-    async def _look_up(self, key_hash: str) -> _Outcome:
+    async def _look_up(self, key_hash: str, *, shared: bool) -> _Outcome:
         started, wall = self.monotonic(), self.clock.now().timestamp()
-        record = await self._from_cache(key_hash, wall)
+        record = await self._from_cache(key_hash, wall) if shared else None
         outcome: _Outcome
         if record is None:
             found = await self.directory.find_key(key_hash)
@@ -160,6 +173,14 @@ class Admission:
             scopes=frozenset(record.scopes),
             store=StoreAddress(record.store_kind, record.store_url, Secret(token)),
         )
+
+
+def _judge(outcome: _Outcome, access: Access) -> Principal:
+    if isinstance(outcome, _Refusal):
+        raise Unauthorized(outcome.detail)
+    if access is not Access.OPEN and access.value not in outcome.scopes:
+        raise Forbidden(f"This API key lacks the scope {access.value}. Use a key that has it.")
+    return outcome
 
 
 def _credential(api_key: str | None, authorization: str | None) -> str | None:

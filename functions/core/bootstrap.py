@@ -11,10 +11,10 @@ from core.adapters.http1 import HttpClient
 from core.adapters.postgres import Postgres
 from core.adapters.redis import RedisPrincipalCache
 from core.admission import Admission
-from core.ports import Clock, Databases
+from core.ports import Clock, Databases, PrincipalCache
 from core.seal import Sealer
 from core.settings import Secret, Settings, SettingsError
-from declarations import AdmissionSettings
+from declarations import AdmissionSettings, ProvisioningSettings
 
 
 class SystemClock:
@@ -32,6 +32,22 @@ class Tools:
     clock: Clock
     databases: Databases
     admission: Admission
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvisioningTools:
+    """What opens accounts. `close` it in the event loop that used it."""
+
+    http: HttpClient
+    postgres: Postgres
+    control: ControlPlane
+    cache: PrincipalCache
+    databases: Databases
+    store_sealer: Sealer
+
+    async def close(self) -> None:
+        await self.http.close()
+        await self.postgres.close()
 
 
 def build(settings: Settings) -> Tools:
@@ -57,4 +73,22 @@ def build(settings: Settings) -> Tools:
             store_sealer=Sealer(store_key, "STORE_SEAL_KEY") if store_key else None,
             clock=clock,
         ),
+    )
+
+
+def build_provisioning(settings: ProvisioningSettings) -> ProvisioningTools:
+    """The tools of provisioning, where statements may take longer than a request's.
+
+    Raises:
+        SettingsError: a key among the settings is malformed.
+    """
+    http = HttpClient()
+    postgres = Postgres(settings.database_url, connect_seconds=5.0, answer_seconds=15.0)
+    return ProvisioningTools(
+        http=http,
+        postgres=postgres,
+        control=ControlPlane(postgres),
+        cache=RedisPrincipalCache(http, settings.redis_url, settings.redis_token),
+        databases=HranaDatabases(http),
+        store_sealer=Sealer(settings.store_seal_key, "STORE_SEAL_KEY"),
     )

@@ -27,7 +27,7 @@ from core import bootstrap, edge, logs, problems
 from core.body import parse_json, read_body
 from core.bootstrap import Tools
 from core.ports import Principal
-from core.problems import Internal, Invalid, Problem
+from core.problems import Internal, Invalid, Problem, Unavailable
 from core.routes import Routes
 from core.settings import SettingsError
 from declarations import Function, Route
@@ -52,6 +52,7 @@ class Call:
     path: Mapping[str, str]
     principal: Principal | None
     request_id: str
+    _body: bytes | None = None
 
     @property
     def caller(self) -> Principal:
@@ -60,13 +61,15 @@ class Call:
         return self.principal
 
     async def json(self) -> Any:
-        """The body. Read it once.
+        """The body.
 
         Raises:
             problems.Invalid: it is not JSON in UTF-8, holds NaN or a lone surrogate, or nests too deep.
             problems.TooLarge: it is larger than `BODY_LIMIT_BYTES`.
         """
-        return parse_json(await read_body(self.request))
+        if self._body is None:
+            self._body = await read_body(self.request)
+        return parse_json(self._body)
 
     def reply(self, body: Any, status: int = 200) -> Response:
         return Response(orjson.dumps(body), status, media_type="application/json")
@@ -141,12 +144,19 @@ class Pipeline:
             return Response(status_code=204, headers={"Allow": self._routes.allowed(request.scope["path"])})
         route, path = self._routes.match(request.method, request.scope["path"])
         progress.route = route
-        principal = await self._tools.admission.admit(
-            request.headers.get("x-api-key"), request.headers.get("authorization"), route.access
-        )
-        progress.principal = principal
-        call = Call(request, route, path, principal, progress.request_id)
-        return await self._handlers[route.handler](call, self._service)
+        credentials = (request.headers.get("x-api-key"), request.headers.get("authorization"), route.access)
+        progress.principal = await self._tools.admission.admit(*credentials)
+        call = Call(request, route, path, progress.principal, progress.request_id)
+        handler = self._handlers[route.handler]
+        try:
+            return await handler(call, self._service)
+        except Unavailable as problem:
+            renewed = await self._tools.admission.renew(*credentials) if problem.stale_address else None
+            if renewed is None or renewed == call.principal:
+                raise
+            # The store moved or its token was renewed, so nothing was done yet.
+            call.principal = progress.principal = renewed
+            return await handler(call, self._service)
 
 
 def _handler(function: Function, handlers: Any, name: str) -> Handler:

@@ -91,10 +91,14 @@ class Internal(Problem):
 
 
 class Unavailable(_Later):
-    """A part that the request needs does not answer. `part` names it for the log, not for the caller."""
+    """A part that the request needs does not answer. `part` names it for the log, not for the caller.
+
+    `stale_address`: the store refused our address or token, so what is remembered of the principal may be out of date.
+    """
 
     status = 503
     title = "Service unavailable"
+    stale_address: ClassVar[bool] = False
 
     def __init__(self, detail: str, *, part: str, retry_after_seconds: int = 2) -> None:
         super().__init__(detail, retry_after_seconds=retry_after_seconds)

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
+
 from infra.local.cloud.parts import Binaries
 from infra.local.cloud.paths import Paths
 from infra.local.cloud.vendors.postgres import ADMIN, SETUP
 from infra.local.places import DEFAULT_ROOT, Places
-from psycopg import sql
 
 HOST = "127.0.0.1"
 START_SECONDS = 30
@@ -47,9 +48,10 @@ class Server:
             connection.execute(sql.SQL(SETUP).format(password=sql.Literal(self.password)))
 
     def start(self) -> None:
+        options = (f"listen_addresses={HOST}", "unix_socket_directories=", "fsync=off")
+        words = [str(self._programs / "bin" / "postgres"), "-D", "data", "-p", str(self.port)]
         self._process = subprocess.Popen(
-            [self._programs / "bin" / "postgres", "-D", "data", "-p", str(self.port)]
-            + ["-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories=", "-c", "fsync=off"],
+            [*words, *(word for option in options for word in ("-c", option))],
             cwd=self._folder,
             env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
             stdout=subprocess.DEVNULL,

@@ -32,6 +32,33 @@ class ControlPlane:
             expires_at=expires,
         )
 
+    async def open_account(self, account_id: str, workspace_id: str, name: str, plan: str) -> None:
+        """An account that owns a workspace without a store. Again: nothing happens."""
+        await self._postgres.fetch(
+            "SELECT app.open_account(%s::uuid, %s::uuid, %s, %s)", [account_id, workspace_id, name, plan]
+        )
+
+    async def attach_store(self, workspace_id: str, kind: str, url: str, sealed_token: str) -> None:
+        """Where the workspace's memories are from now on."""
+        await self._postgres.fetch(
+            "SELECT app.attach_store(%s::uuid, %s, %s, %s)", [workspace_id, kind, url, sealed_token]
+        )
+
+    async def add_key(
+        self, workspace_id: str, account_id: str, name: str, *, prefix: str, key_hash: str, scopes: list[str]
+    ) -> None:
+        """A key that does not expire. Again with the same hash: nothing happens."""
+        await self._postgres.fetch(
+            "SELECT app.add_key(%s::uuid, %s::uuid, %s, %s, %s, %s, NULL)",
+            [workspace_id, account_id, name, prefix, key_hash, scopes],
+        )
+
+    async def revoke_key(self, key_hash: str) -> int | None:
+        """Revoke a key; the version that no cached principal may be older than. None: there is no such key."""
+        rows = await self._postgres.fetch("SELECT app.revoke_key(%s)", [key_hash])
+        version: int | None = rows[0][0]
+        return version
+
 
 _FIND_KEY = """
 SELECT refused, key_id, account_id, workspace_id, plan, scopes, version, store_kind, store_url, store_token, expires_at

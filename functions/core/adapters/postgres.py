@@ -8,7 +8,7 @@ a task that is never cancelled: when its time is over its socket is shut down, a
 
     no connection within 1 s, no answer within 5 s, or no free connection   -> Unavailable
     a kept connection was closed meanwhile                                  -> all kept ones go, one more try
-    the server refuses the statement                                        -> psycopg's own error: a fault of ours
+    the server refuses the statement                                        -> StatementRefused: a fault of ours
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ ANSWER_SECONDS = 5.0
 CONNECTIONS = 4
 KEEP_SECONDS = 60.0
 """A pooler or a NAT forgets idle connections silently; older ones are not used again."""
+
+
+class StatementRefused(Exception):
+    """The server refuses a statement: a right or a migration is missing, or a constraint. Quotes no value."""
 
 
 class _Broken(Exception):
@@ -64,7 +68,7 @@ class Postgres:
 
         Raises:
             Unavailable: no answer in time, or no connection.
-            psycopg.Error: the server refuses the statement.
+            StatementRefused: the server is well, the statement is not.
         """
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -141,7 +145,7 @@ class Postgres:
             self._keep(connection)
             if isinstance(error, psycopg.OperationalError):  # it is shutting down, recovering, out of something
                 raise self._unavailable(f"SQLSTATE {error.sqlstate}") from None
-            raise
+            raise StatementRefused(f"{type(error).__name__}, SQLSTATE {error.sqlstate}") from None
         self._keep(connection)
         return rows
 
@@ -152,7 +156,9 @@ class Postgres:
         if not self._down:
             LOGGER.error("The control plane does not answer: %s.", reason)
             self._down = True
-        return Unavailable("Your key cannot be checked right now. Please try again in a moment.", part="control plane")
+        return Unavailable(
+            "Accounts and keys cannot be looked up right now. Please try again in a moment.", part="control plane"
+        )
 
 
 async def _run(connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:

@@ -1,0 +1,100 @@
+"""Turso's Platform API: one database for each workspace, and the token that opens it. Names are the caller's, so that
+everything can be run again."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from core.adapters.http1 import HttpClient, HttpError
+from core.problems import Internal, Unavailable
+from core.settings import Secret
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 20.0
+"""Making a database takes Turso a second or two."""
+
+
+class TursoRefused(Internal):
+    """Turso answers, but does not do what it is asked; the detail says what and what to look at."""
+
+
+class Turso:
+    """The databases of one organization's group.
+
+    Args:
+        api_url: without a trailing slash.
+    """
+
+    def __init__(self, client: HttpClient, api_url: str, token: Secret, organization: str, group: str) -> None:
+        self._client = client
+        self._base = f"{api_url.rstrip('/')}/v1/organizations/{quote(organization, safe='')}/databases"
+        self._headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
+        self._group = group
+
+    async def open_database(self, name: str) -> str:
+        """Create a database, unless there is one of this name; its host name.
+
+        Raises:
+            TursoRefused: a limit was reached, the token is not accepted, the group is missing.
+            Unavailable: no answer in time.
+        """
+        status, answer = await self._ask("POST", self._base, {"name": name, "group": self._group})
+        if status == 409:
+            status, answer = await self._ask("GET", f"{self._base}/{quote(name, safe='')}")
+        hostname = _member(answer, "database", "Hostname")
+        if status != 200 or not isinstance(hostname, str):
+            raise _refused(f"create the database {name}", status, answer)
+        return hostname
+
+    async def make_token(self, name: str) -> Secret:
+        """A token for reading and writing one database, which does not expire. Raises as `open_database` does."""
+        url = f"{self._base}/{quote(name, safe='')}/auth/tokens?authorization=full-access"
+        status, answer = await self._ask("POST", url)
+        token = _member(answer, "jwt")
+        if status != 200 or not isinstance(token, str):
+            raise _refused(f"make a token for the database {name}", status, answer)
+        return Secret(token)
+
+    async def _ask(self, method: str, url: str, body: dict[str, str] | None = None) -> tuple[int, Any]:
+        try:
+            answer = await self._client.request(
+                method,
+                url,
+                orjson.dumps(body) if body else b"",
+                self._headers,
+                timeout=ANSWER_SECONDS,
+                connect_timeout=CONNECT_SECONDS,
+            )
+        except HttpError as error:
+            raise Unavailable(
+                f"Turso's Platform API does not answer: {error}. Run this again; what was begun is taken up.",
+                part="turso",
+            ) from None
+        if answer.status >= 500:
+            raise Unavailable(
+                f"Turso's Platform API answers {answer.status}. Run this again in a while; what was begun is taken up.",
+                part="turso",
+            )
+        try:
+            return answer.status, orjson.loads(answer.body)
+        except orjson.JSONDecodeError:
+            return answer.status, None
+
+
+def _member(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _refused(what: str, status: int, answer: Any) -> TursoRefused:
+    reason = _member(answer, "error")
+    hint = {
+        401: " The API token is not accepted: set a new one.",
+        403: " The API token may not do this, or the plan's number of databases is reached.",
+        404: " The organization or the group is missing: run `pulumi up`.",
+    }.get(status, "")
+    return TursoRefused(f"Turso refused to {what} ({status}: {reason}).{hint}")
