@@ -48,13 +48,15 @@ class Host(_server.LanguageServer):
         self._preloading.start()
 
     def Run(self, request: Any, context: Any) -> Any:
+        if self._engine and not request.args:
+            request.args.append(self._engine)  # where the SDK sends what the program logs
         self._preloading.join()  # two threads that import the same packages can meet half of one
         with self._one_run:
+            if not context.is_active():  # the command was interrupted while its run waited
+                return language_pb2.RunResponse(bail=True)
             program.forget()
-            if self._engine and not request.args:
-                request.args.append(self._engine)  # where the SDK sends what the program logs
             answer = super().Run(request, context)  # type: ignore[no-untyped-call]  # the SDK's method has no types
-            if answer.error and self._engine:
+            if answer.error and request.args:
                 # The SDK has logged it already; as an error of the run it would be told twice, as an unhandled one.
                 answer = language_pb2.RunResponse(bail=True)
             return answer

@@ -22,6 +22,9 @@ from infra.local.trouble import Trouble
 
 CLOUD = "infra.local.cloud"
 HOST = "infra.local.host"
+_started: list[subprocess.Popen[bytes]] = []
+"""Children of this very command: polled when they are stopped, so that they do not stay as zombies until it ends."""
+
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 
@@ -78,6 +81,7 @@ def start(places: Places, module: str, env: dict[str, str] | None = None) -> Rec
             stderr=output,
             start_new_session=True,  # Ctrl-C in this terminal is not for it
         )
+    _started.append(process)
     try:
         return _served(places, module, process, log, begin)
     except BaseException:
@@ -101,6 +105,8 @@ def stop(places: Places, module: str, ask: Callable[[Record], None] | None = Non
             _wait(lambda: bool(matching(places, module)), STOP_SECONDS)
     _end(matching(places, module), lambda: bool(matching(places, module)))
     _record(places, module).unlink(missing_ok=True)
+    for process in _started:
+        process.poll()
     return bool(pids)
 
 

@@ -71,8 +71,8 @@ def run(
     )
     lines: list[str] = []
     reader = threading.Thread(target=_read, args=(process, lines, on_line), daemon=True)
-    reader.start()
     try:
+        reader.start()
         if stdin is not None and process.stdin is not None:
             process.stdin.write(stdin)
             process.stdin.close()
@@ -82,6 +82,9 @@ def run(
         raise
     finally:
         reader.join(timeout=5)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None and not reader.is_alive():
+                stream.close()
         if log is not None:
             _append(log, words, lines)
     return Done(code, "".join(lines))
