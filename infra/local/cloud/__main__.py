@@ -25,6 +25,7 @@ def main() -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         paths.make()
         with daemon.alone(paths):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from infra.cloud import LOCAL_PROJECT
+from infra.local.cloud.errors import CloudError
 from infra.local.cloud.listeners import Listeners
 from infra.local.cloud.parts import Binaries
 from infra.local.cloud.paths import Paths
@@ -33,5 +35,15 @@ class Cloud:
         self._loop = loop
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the daemon's loop and wait for it; for threads other than the loop's."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Run a coroutine on the daemon's loop and wait for it; for threads other than the loop's.
+
+        Raises:
+            CloudError: the daemon is stopping.
+        """
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except (concurrent.futures.CancelledError, RuntimeError) as error:
+            if self._loop.is_running() and isinstance(error, RuntimeError):
+                raise
+            work.close()
+            raise CloudError("The local cloud is stopping: run the command again when it is back.") from None

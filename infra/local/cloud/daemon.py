@@ -135,6 +135,7 @@ def _serve_provider(cloud: Cloud, provider: Provider) -> tuple[grpc.Server, int]
         with contextlib.suppress(RuntimeError):  # taken since; another one is claimed
             server.add_insecure_port(f"{HOST}:{port}")
             break
+    provider.port = port
     server.start()
     return server, port
 

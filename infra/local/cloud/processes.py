@@ -116,6 +116,7 @@ async def stop(process: asyncio.subprocess.Process, number: signal.Signals, grac
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # a frozen one could not hear the first
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), grace)
     await kill(process)

@@ -214,6 +214,11 @@ class Supervisor:
         if part is not None:
             await part.stop()
 
+    async def remove(self, name: str) -> None:
+        """Stop a part for good; its log goes too, for it may quote what it worked on."""
+        await self.stop(name)
+        self._logs(name).unlink(missing_ok=True)
+
     async def stop_all(self) -> None:
         """Stop all parts: those that use others first."""
         for kind in reversed(KINDS):

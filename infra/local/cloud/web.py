@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.local.cloud import peers
 from infra.local.cloud.errors import AlreadyExists, CloudError, NotFound
 from infra.local.cloud.provider.wire import Json
 
@@ -27,7 +28,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Bearer:
-    """Middleware: 401 without the right `Authorization: Bearer`."""
+    """Middleware: 401 without the right `Authorization: Bearer`, or from another user of this machine."""
 
     def __init__(self, app: ASGIApp, token: str, shape: Shape) -> None:
         self._app = app
@@ -36,10 +37,16 @@ class Bearer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sent = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and not hmac.compare_digest(sent, self._expected):
+        known = hmac.compare_digest(sent, self._expected) and _is_ours(scope)
+        if scope["type"] == "http" and not known:
             await JSONResponse(self._shape("Unauthorized"), 401)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _is_ours(scope: Scope) -> bool:
+    client, server = scope.get("client"), scope.get("server")
+    return not client or not server or peers.allowed(client[1], server[1])
 
 
 def application(routes: Sequence[tuple[str, str, Handler]], token: str, shape: Shape) -> Starlette:

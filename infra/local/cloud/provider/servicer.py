@@ -18,6 +18,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime import proto
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from infra.local.cloud import peers
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.errors import AlreadyExists, CloudError, Denied, NotFound, disk_sentence
 from infra.local.cloud.provider import attach
@@ -41,6 +42,10 @@ def answering(method: M) -> M:
 
     @functools.wraps(method)
     def wrapped(self: Provider, request: Any, context: Context) -> Any:
+        if not peers.allowed_peer(context.peer(), self.port):
+            context.abort(
+                grpc.StatusCode.PERMISSION_DENIED, "This local cloud belongs to another user of this machine."
+            )
         try:
             return method(self, request, context)
         except CloudError as error:
@@ -60,13 +65,14 @@ def answering(method: M) -> M:
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
-    """One servicer for all packages; a type token says which vendor is meant."""
+    """One servicer for all packages; a type token says which vendor is meant. `port` is where it is served."""
 
     def __init__(self, cloud: Cloud, kinds: dict[str, Kind]) -> None:
         self._cloud = cloud
         self._kinds = kinds
         self._google: Json = {}
         self._busy = _Names()
+        self.port = 0
 
     # being attached and configured
 
@@ -91,12 +97,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     @answering
     def Configure(self, request: Any, context: Context) -> Any:
         config = plain(from_struct(request.args))
-        package = attach.package_of(request.urn) if request.urn else None
-        if package is not None:
-            if found := attach.refusals(package, config):
-                raise Denied(" ".join(found.values()))
-            if package == "gcp":
-                self._google = config
+        variables = ",".join(request.variables)
+        package = attach.package_of(request.urn) if request.urn else variables.partition(":")[0]
+        if found := attach.refusals(package, config):
+            raise Denied(" ".join(found.values()))
+        if package == "gcp":
+            self._google = config
         return proto.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=False)
 
     def Cancel(self, request: Any, context: Context) -> Any:
@@ -151,7 +157,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             # An engine killed in the middle of an `up` leaves a resource that its state does not know. The vendors
             # answer 409 for ever; here the same URN takes it over.
             made = kind.create(args) if left is None else kind.update(left, args)
-            record = self._keep(kind, made, request.urn, inputs)
+            record = self._keep(kind, made, request.urn, inputs, before=left)
         return proto.CreateResponse(id=record.id, properties=to_struct(record.outputs))
 
     @answering
@@ -210,7 +216,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         earlier, earlier_inputs = (before.outputs, before.inputs) if before is not None else ({}, {})
         outputs = merge(_planned(kind, earlier, earlier_inputs, inputs), made.outputs)
         record = Record(type=kind.token, id=made.id, urn=urn, inputs=inputs, outputs=outputs, data=made.data)
-        self._cloud.store.put(record)
+        try:
+            self._cloud.store.put(record)
+        except CloudError:
+            if before is None:  # nobody would know of it
+                kind.delete(record)
+            raise
         return record
 
 

@@ -49,7 +49,7 @@ def source(cloud: Cloud, function: str, archive: Path) -> str:
             )
         if not (half / REQUIREMENTS).is_file():
             raise CloudError(f"Build of function {function} failed: the archive has no {REQUIREMENTS} at its top.")
-        _run(cloud, function, (str(python(cloud, half)), "-m", "compileall", "-q", str(half)), cwd=half)
+        _run(cloud, function, (str(python(cloud, function, half)), "-m", "compileall", "-q", str(half)), cwd=half)
         half.rename(target)
     except OSError as error:
         raise CloudError(disk_sentence(error, f"building function {function}")) from None
@@ -58,11 +58,15 @@ def source(cloud: Cloud, function: str, archive: Path) -> str:
     return digest
 
 
+def log_name(function: str) -> str:
+    return f"{function}-build"
+
+
 def folder(cloud: Cloud, function: str, digest: str) -> Path:
     return cloud.paths.functions / function / digest
 
 
-def python(cloud: Cloud, unpacked: Path) -> Path:
+def python(cloud: Cloud, function: str, unpacked: Path) -> Path:
     """The interpreter that has what `requirements.txt` lists, exactly; made when it is not there yet.
 
     Raises:
@@ -73,30 +77,29 @@ def python(cloud: Cloud, unpacked: Path) -> Path:
     venv = cloud.paths.venvs / hashlib.sha256(key).hexdigest()[:16]
     with _one_at_a_time:
         if not venv.is_dir():
-            _make_venv(cloud, venv, requirements)
+            _make_venv(cloud, function, venv, requirements)
     return venv / "bin" / "python"
 
 
-def _make_venv(cloud: Cloud, venv: Path, requirements: Path) -> None:
+def _make_venv(cloud: Cloud, function: str, venv: Path, requirements: Path) -> None:
     uv = str(cloud.binaries.uv())
     half = venv.with_name(f".{secrets.token_hex(4)}")
     half.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     base: str = sys._base_executable  # type: ignore[attr-defined]  # see above
     install = (uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(half))
-    name = requirements.parent.parent.name
     try:
-        _run(cloud, name, (uv, "venv", "--quiet", "--relocatable", "--no-project", "--python", base, str(half)))
+        _run(cloud, function, (uv, "venv", "--quiet", "--relocatable", "--no-project", "--python", base, str(half)))
         try:
-            _run(cloud, name, (*install, "--offline", str(requirements)))
+            _run(cloud, function, (*install, "--offline", str(requirements)))
         except CloudError:  # not everything is in uv's cache
-            _run(cloud, name, (*install, str(requirements)))
+            _run(cloud, function, (*install, str(requirements)))
         half.rename(venv)
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
 
 def _run(cloud: Cloud, function: str, argv: tuple[str, ...], cwd: Path = Path("/")) -> None:
-    log = cloud.paths.log(f"{function}-build")
+    log = cloud.paths.log(log_name(function))
     environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
     code = cloud.wait(processes.run(Launch(argv=argv, env=environment, cwd=cwd), log, timeout=INSTALL_SECONDS))
     if code != 0:

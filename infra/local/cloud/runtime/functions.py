@@ -58,7 +58,7 @@ class Functions:
 
     def url(self, name: str) -> str:
         """Where the function is called; the same for all its revisions."""
-        return f"http://{HOST}:{self._cloud.listeners.port(_part(name))}"
+        return f"http://{HOST}:{self._cloud.listeners.port(name)}"
 
     def build(self, name: str, archive: Path) -> str:
         """Unpack and install; gives the digest for a `Deployment`. Blocks; for the provider's threads.
@@ -74,17 +74,17 @@ class Functions:
         Raises:
             CloudError: it did not start, with the last lines of its log; the revision before goes on.
         """
+        before = self._cloud.ports.of(deployment.name)
         try:
             self._cloud.wait(self._cloud.supervisor.swap(self._plan(deployment)))
         except CloudError as error:
-            if not self._home(deployment.name).joinpath("serving").exists():
-                self._cloud.listeners.close(_part(deployment.name))
+            if before is None:
+                self._forget(deployment.name)
             raise CloudError(
                 f"Could not create or update Cloud Run service {deployment.name}, Container Healthcheck failed. The "
                 "user-provided container failed to start and listen on the port defined by the PORT environment variable "
                 f"within the allocated timeout. {error}"
             ) from None
-        self._home(deployment.name).joinpath("serving").touch()
         self._drop_others(deployment)
 
     def bring_back(self, deployment: Deployment) -> None:
@@ -93,9 +93,10 @@ class Functions:
 
     def delete(self, name: str) -> None:
         """Stop it, free its address and remove its files; already gone is done."""
-        self._cloud.wait(self._cloud.supervisor.stop(_part(name)))
-        self._cloud.listeners.close(_part(name))
-        shutil.rmtree(self._home(name), ignore_errors=True)
+        self._cloud.wait(self._cloud.supervisor.remove(name))
+        paths = self._cloud.paths
+        paths.log(builds.log_name(name)).unlink(missing_ok=True)
+        self._forget(name)
 
     def set_public(self, name: str, *, public: bool) -> None:
         """Let everyone call the function, or answer 403. Takes effect with the next request."""
@@ -109,6 +110,10 @@ class Functions:
         except OSError as error:
             raise CloudError(disk_sentence(error, f"changing who may call function {name}")) from None
 
+    def _forget(self, name: str) -> None:
+        self._cloud.listeners.close(name)
+        shutil.rmtree(self._home(name), ignore_errors=True)
+
     def _home(self, name: str) -> Path:
         return self._cloud.paths.functions / name
 
@@ -118,7 +123,7 @@ class Functions:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _plan(self, deployment: Deployment) -> Plan:
-        name = _part(deployment.name)
+        name = deployment.name
 
         async def prepare(ready: int) -> Launch:
             return await asyncio.to_thread(self._launch, deployment, ready)
@@ -138,11 +143,11 @@ class Functions:
         from infra.local.cloud.provider.gcp import secrets  # the two know each other
 
         folder = builds.folder(self._cloud, deployment.name, deployment.digest)
-        sock = self._cloud.listeners.open(_part(deployment.name))
+        sock = self._cloud.listeners.open(deployment.name)
         values = {item.variable: secrets.value(self._cloud, item.secret, item.version) for item in deployment.secrets}
         return Launch(
             argv=(
-                str(builds.python(self._cloud, folder)),
+                str(builds.python(self._cloud, deployment.name, folder)),
                 "-P",  # the server's own folder is not the function's to import from
                 str(SERVER),
                 *("--listen-fd", str(sock.fileno()), "--ready-fd", str(ready)),
@@ -164,7 +169,3 @@ class Functions:
             cwd=folder,
             fds=(sock.fileno(),),
         )
-
-
-def _part(name: str) -> str:
-    return name

@@ -81,14 +81,17 @@ class Workers:
             self._cloud.wait(self._cloud.supervisor.swap(self._plan(code)))
         except CloudError as error:
             if before is None:
-                self._cloud.listeners.close(_part(code.name))
+                self._forget(code.name)
             raise CloudError(f"Error 400: the script {code.name} was refused by the Workers runtime. {error}") from None
 
     def bring_back(self, code: Code) -> None:
         self._cloud.supervisor.bring_back(self._plan(code))
 
     def delete(self, name: str) -> None:
-        self._cloud.wait(self._cloud.supervisor.stop(_part(name)))
+        self._cloud.wait(self._cloud.supervisor.remove(_part(name)))
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
         self._cloud.listeners.close(_part(name))
         shutil.rmtree(self._cloud.paths.workers / name, ignore_errors=True)
 

@@ -83,7 +83,8 @@ class Postgres:
             await self._cloud.supervisor.start(self.plan())
             await asyncio.to_thread(self._set_up, password)
         except BaseException:
-            await self.delete()
+            await self._cloud.supervisor.stop(self.name)  # its log stays: it says why
+            await self._remove_data()
             raise
 
     def bring_back(self) -> None:
@@ -92,7 +93,10 @@ class Postgres:
 
     async def delete(self) -> None:
         """Stop the server and remove its data; already gone is done."""
-        await self._cloud.supervisor.stop(self.name)
+        await self._cloud.supervisor.remove(self.name)
+        await self._remove_data()
+
+    async def _remove_data(self) -> None:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._cloud.ports.release(self.name)
 
@@ -149,7 +153,6 @@ class Postgres:
             env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
             cwd=self._folder,
             user=self._user,
-            death_signal=signal.SIGINT,
         )
 
     async def _initdb(self, package: Path) -> None:

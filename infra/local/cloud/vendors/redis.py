@@ -40,7 +40,7 @@ class Redis:
         self._cloud.supervisor.bring_back(self.plan())
 
     async def delete(self) -> None:
-        await self._cloud.supervisor.stop(self.name)
+        await self._cloud.supervisor.remove(self.name)
         self._cloud.ports.release(self.name)
 
     def plan(self) -> Plan:

@@ -76,7 +76,7 @@ class Sqld:
 
     async def delete(self) -> None:
         """Stop it and remove every database; already gone is done."""
-        await self._cloud.supervisor.stop(self.name)
+        await self._cloud.supervisor.remove(self.name)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._cloud.ports.release(self.name)
         self._cloud.ports.release(self._admin)
