@@ -1,4 +1,4 @@
-"""What the code of a resource may use: the store, the ports, the folders, the parts; and the way from a thread to the loop."""
+"""What the code of a resource may use: store, ports, folders, parts; and the way from a thread to the loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infra.local.cloud.store import Store
 from infra.local.cloud.supervisor import Supervisor
 
 PROJECT = LOCAL_PROJECT
-"""The only Google project of the local cloud. The program refuses any other on `cloud: local`, and this one on `real`."""
+"""The only Google project of the local cloud; the program refuses it on `cloud: real`."""
 PROJECT_NUMBER = 100000000001
 T = TypeVar("T")
 

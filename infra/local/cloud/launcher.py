@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # CPython ignores these; the command expects the defaults
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606  no shell is wanted
     except OSError as error:
         sys.exit(f"cannot run {command[0]}: {error.strerror}")
 

@@ -1,7 +1,7 @@
 """Who is at the other end of a loopback connection.
 
-The provider's port cannot ask for a password (the engine has none to give) and the vendors' APIs take a public word, yet
-both can start processes as our user. So callers of other users are turned away, by what the kernel says about the
+The provider's port cannot ask for a password (the engine has none to give) and the vendors' APIs take a public word,
+yet both can start processes as our user. So callers of other users are turned away, by what the kernel says about the
 connection. Where it says nothing (another kind of kernel, a connection that just closed), nobody is turned away.
 """
 

@@ -1,8 +1,9 @@
 """What the local cloud holds, in one file that is always whole: resources, ports, and the vendors' own data.
 
-`resources.json` (0600) is written to a neighbour, synced and renamed over the old one, so that neither a kill nor a full
-disk leaves half a file. It holds secret values in the clear, as the real vendors' stores do behind their own doors: that
-is why ROOT is 0700. One process writes it (the daemon holds a lock); threads are told apart by a lock here.
+`resources.json` (0600) is written to a neighbour, synced and renamed over the old one, so that neither a kill nor a
+full disk leaves half a file. It holds secret values in the clear, as the real vendors' stores do behind their own
+doors: that is why ROOT is 0700. One process writes it (the daemon holds a lock); threads are told apart by a lock
+here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeps the child processes running: starts, watches, restarts with backoff, stops in order.
 
-Everything here runs on the daemon's event loop. A part is started by its own `prepare`, which is asked anew before every
-start, so that a moved port or a new secret takes effect.
+Everything here runs on the daemon's event loop. A part is started by its own `prepare`, which is asked anew before
+every start, so that a moved port or a new secret takes effect.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class Supervisor:
         """Wait until no part is starting for the first time, at most `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while any(part.state == "starting" for part in self._parts.values()):
+                while any(part.state == "starting" for part in self._parts.values()):  # noqa: ASYNC110  once, at start
                     await asyncio.sleep(0.02)
 
     def _part(self, plan: Plan) -> Part:

@@ -35,9 +35,9 @@ def refusals(package: str, config: Json) -> dict[str, str]:
         if value not in (expected, UNKNOWN):
             shown = "something else" if key in SECRET_KEYS or value is None else repr(value)
             found[key] = (
-                f"This is the local cloud, which takes only {package}:{key} = {expected!r}, but the stack gives {shown}. "
-                "If the stack is for the real cloud, unset PULUMI_DEBUG_PROVIDERS; otherwise select the local stack. "
-                "Nothing was changed."
+                f"This is the local cloud, which takes only {package}:{key} = {expected!r}, but the stack gives "
+                f"{shown}. If the stack is for the real cloud, unset PULUMI_DEBUG_PROVIDERS; otherwise select the "
+                "local stack. Nothing was changed."
             )
     return found
 

@@ -3,6 +3,8 @@
 A kind works on plain values. What it computes is laid over the inputs by the servicer, which also keeps the record.
 """
 
+# ruff: noqa: ARG002  a kind is given more than each one needs
+
 from __future__ import annotations
 
 import re

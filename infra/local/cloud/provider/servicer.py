@@ -1,8 +1,10 @@
 """The gRPC side of the provider: the engine's calls turned into calls of kinds, and back.
 
-The server is attached, not spawned: it outlives every command, so Cancel does nothing. Secrets keep their marks; unknown
-values arrive only in Check and in previews.
+The server is attached, not spawned: it outlives every command, so Cancel does nothing. Secrets keep their marks;
+unknown values arrive only in Check and in previews.
 """
+
+# ruff: noqa: ARG002  gRPC's signatures
 
 from __future__ import annotations
 
@@ -151,8 +153,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             left = self._cloud.store.get(kind.token, expected) if expected else None
             if left is not None and left.urn != request.urn:
                 raise AlreadyExists(
-                    f"Error 409: {expected} already exists. Another resource of the program, or another stack, has this "
-                    "name: choose another one, or import the existing one."
+                    f"Error 409: {expected} already exists. Another resource of the program, or another stack, has "
+                    "this name: choose another one, or import the existing one."
                 )
             # An engine killed in the middle of an `up` leaves a resource that its state does not know. The vendors
             # answer 409 for ever; here the same URN takes it over.
@@ -226,7 +228,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _planned(kind: Kind, olds: Json, old_inputs: Json, news: Json) -> Json:
-    """The outputs that are foreseen: what was computed before stays; nested values that nobody knows yet are unknown."""
+    """The outputs that are foreseen: what was computed before stays; nested values that nobody knows yet are
+    unknown."""
     kept = {key: value for key, value in olds.items() if key not in old_inputs}
     outputs = {**kind.defaults, **kept, **news}
     for outer, inner in kind.computed:

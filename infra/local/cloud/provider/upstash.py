@@ -36,7 +36,8 @@ GOOGLE_REGIONS = ["us-central1", "us-east4", "europe-west1", "asia-northeast1"]
 class RedisDatabase(Kind):
     """One database: `NAME.localhost:PORT`, plain HTTP on loopback where Upstash has TLS.
 
-    Left out: plans, quotas and budgets, eviction, regions and replicas, the Redis protocol itself (only REST is served).
+    Left out: plans, quotas and budgets, eviction, regions and replicas, the Redis protocol itself (only REST is
+    served).
     """
 
     token = "upstash:index/redisDatabase:RedisDatabase"  # noqa: S105  a name, no secret

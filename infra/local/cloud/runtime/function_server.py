@@ -1,8 +1,9 @@
 """The platform around a function: what Cloud Run and its front end do, in the function's own process.
 
-Runs under the interpreter of the function's virtual environment, so it imports only the standard library, and uvicorn and
-functions-framework, which every function has. It enforces the invoker grant (403), the 32 MiB limit on requests (413), the
-concurrency of one instance (429 after 10 s in the queue) and the timeout (504); each in the platform's plain text.
+Runs under the interpreter of the function's virtual environment, so it imports only the standard library, and uvicorn
+and functions-framework, which every function has. It enforces the invoker grant (403), the 32 MiB limit on requests
+(413), the concurrency of one instance (429 after 10 s in the queue) and the timeout (504); each in the platform's
+plain text.
 
 Left out: more instances than one, HTTP/2, the memory limit, X-Forwarded-For and tracing headers.
 """
@@ -49,7 +50,7 @@ class Platform:
             return
         if scope["path"].startswith("/_ah/"):
             await _answer(send, (200, b"ok\n") if scope["path"] == HEALTH_PATH else (404, b"Not Found\n"))
-        elif not os.path.exists(self._public):  # noqa: PTH110  the cheapest look, on every request
+        elif not os.path.exists(self._public):  # noqa: PTH110, ASYNC240  one quick stat
             await _answer(send, FORBIDDEN)
         elif _declared_length(scope) > REQUEST_LIMIT_BYTES:
             await _answer(send, TOO_LARGE)

@@ -82,8 +82,8 @@ class Functions:
                 self._forget(deployment.name)
             raise CloudError(
                 f"Could not create or update Cloud Run service {deployment.name}, Container Healthcheck failed. The "
-                "user-provided container failed to start and listen on the port defined by the PORT environment variable "
-                f"within the allocated timeout. {error}"
+                "user-provided container failed to start and listen on the port defined by the PORT environment "
+                f"variable within the allocated timeout. {error}"
             ) from None
         self._drop_others(deployment)
 

@@ -4,8 +4,8 @@ Bindings: plain_text and json go into the configuration file, secret_text goes t
 holds a secret. Outgoing requests may reach this machine. As at Cloudflare, CF-Connecting-IP is the platform's to set,
 whatever a client sends.
 
-Left out: the hostname itself (there is no DNS and no TLS here: the address is 127.0.0.1 and a port), the cache, limits on
-CPU time and subrequests, every other kind of binding.
+Left out: the hostname itself (there is no DNS and no TLS here: the address is 127.0.0.1 and a port), the cache,
+limits on CPU time and subrequests, every other kind of binding.
 """
 
 from __future__ import annotations

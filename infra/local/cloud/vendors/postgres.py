@@ -1,8 +1,8 @@
-"""One real PostgreSQL server as Supabase hands it out: roles, passwords over loopback TCP, a `postgres` that is no superuser.
+"""One real PostgreSQL server as Supabase hands it out: its roles, passwords, and a `postgres` that is no superuser.
 
-Left out: TLS, the pooler (clients reach the server itself, so prepared statements and session state work here and not on
-Supabase's port 6543), per-role statement timeouts, and the extensions that need more than contrib (vector, pg_cron,
-pgjwt, vault).
+Left out: TLS, the pooler (clients reach the server itself, so prepared statements and session state work here and not
+on Supabase's port 6543), per-role statement timeouts, and the extensions that need more than contrib (vector,
+pg_cron, pgjwt, vault).
 
 PostgreSQL refuses root. When the daemon is root, the server runs as `nobody` in `paths.outside(ROOT)`, with a copy of
 the programs there if `nobody` cannot reach them where they are.

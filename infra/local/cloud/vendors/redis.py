@@ -1,4 +1,4 @@
-"""The process behind one Upstash database: `redis_rest.py`, on a port of its own, so that it can be killed and frozen alone.
+"""The process behind one Upstash database, `redis_rest.py`: its own, so that it can be killed and frozen alone.
 
 Its contents are in memory and are lost when it stops; Upstash keeps them on disk. Nothing that must last is in there.
 """

@@ -1,4 +1,4 @@
-"""One real sqld process for one Turso group: each database is a namespace, told apart by the first label of the Host."""
+"""One real sqld process for one Turso group. A database is a namespace, named by the first label of the Host."""
 
 from __future__ import annotations
 

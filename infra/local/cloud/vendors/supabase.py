@@ -3,8 +3,8 @@
 Served: POST/GET/DELETE /v1/projects, GET /v1/projects/{ref}, GET /v1/projects/{ref}/config/database/pooler. Statuses go
 from COMING_UP to ACTIVE_HEALTHY (or INIT_FAILED), errors are `{"message"}`. Every project is a server of its own.
 
-Left out: everything else (auth settings, API keys, branches), rate limits, pausing, regions, and the pooler itself: both
-of its modes name the server's own port, and users have no `.ref` suffix.
+Left out: everything else (auth settings, API keys, branches), rate limits, pausing, regions, and the pooler itself:
+both of its modes name the server's own port, and users have no `.ref` suffix.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Cloudflare Workers: a script, its workers.dev address (which is off), and the hostname that leads to it."""
 
+# ruff: noqa: ARG002  a kind is given more than each one needs
+
 from __future__ import annotations
 
 import hashlib
@@ -144,8 +146,8 @@ class CustomDomain(Kind):
 def _need_script(kind: Kind, name: str) -> None:
     if kind.cloud.store.get(Script.token, name) is None:
         raise NotFound(
-            f"Error 10007: This Worker does not exist on your account: {name}. Name it by the `script_name` output of its "
-            "WorkersScript, so that it is made first."
+            f"Error 10007: This Worker does not exist on your account: {name}. Name it by the `script_name` output "
+            "of its WorkersScript, so that it is made first."
         )
 
 

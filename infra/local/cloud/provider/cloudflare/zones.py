@@ -1,5 +1,7 @@
 """Cloudflare zones: a domain that is served. It is active at once: there is no registrar to delegate it."""
 
+# ruff: noqa: ARG002  a kind is given more than each one needs
+
 from __future__ import annotations
 
 import hashlib

@@ -1,1 +1,1 @@
-"""Google Cloud: what the program declares of it, in memory and folders; IAM is enforced where a first deployment meets it."""
+"""Google Cloud. IAM is enforced where a first deployment meets it: builds, secrets, callers."""

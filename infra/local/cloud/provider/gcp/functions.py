@@ -48,7 +48,8 @@ class Function(Kind):
         checks.text(
             "name",
             r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?",
-            "a function name has 1 to 63 lower-case letters, digits and dashes, starts with a letter and ends without a dash",
+            "a function name has 1 to 63 lower-case letters, digits and dashes, starts with a letter and ends "
+            "without a dash",
         )
         for path in ("buildConfig.runtime", "buildConfig.entryPoint", "buildConfig.source.storageSource.bucket"):
             checks.required(path)
@@ -117,9 +118,9 @@ class Function(Kind):
                 secrets.value(self.cloud, secret, version)
             except NotFound as error:
                 raise NotFound(
-                    f"Could not create or update Cloud Run service {name}: {error}, which variable {variable['key']} of "
-                    f"identity {runner} names. Declare a secretmanager.SecretVersion of {secret}, and let function {name} "
-                    "depend on it."
+                    f"Could not create or update Cloud Run service {name}: {error}, which variable {variable['key']} "
+                    f"of identity {runner} names. Declare a secretmanager.SecretVersion of {secret}, and let "
+                    f"function {name} depend on it."
                 ) from None
         functions = Functions(self.cloud)
         digest = functions.build(name, object_path(self.cloud, *self._source(args)))
@@ -195,9 +196,9 @@ class Function(Kind):
         ]
         if missing:
             raise Denied(
-                "Build failed with status: FAILURE. Could not build the function due to a missing permission on the build "
-                f"service account. Function {name} is built by {builder}, which lacks {' and '.join(missing)}: declare a "
-                "projects.IAMMember for each, and let the function depend on them."
+                "Build failed with status: FAILURE. Could not build the function due to a missing permission on the "
+                f"build service account. Function {name} is built by {builder}, which lacks {' and '.join(missing)}: "
+                "declare a projects.IAMMember for each, and let the function depend on them."
             )
         if not object_path(self.cloud, bucket, item).is_file():
             raise NotFound(f"Error 404: the source gs://{bucket}/{item} of function {name} does not exist.")

@@ -1,5 +1,7 @@
 """Google IAM: single grants on the project, a bucket, a secret, a Cloud Run service; and who may do what."""
 
+# ruff: noqa: ARG002  a kind is given more than each one needs
+
 from __future__ import annotations
 
 from typing import ClassVar
@@ -95,8 +97,8 @@ class BucketGrant(Grant):
 class SecretGrant(Grant):
     """A role on one secret.
 
-    Stricter than Google: deleting one that a live function needs is refused. Google deletes it, and the function dies at
-    its next start; a rehearsal should show that at once.
+    Stricter than Google: deleting one that a live function needs is refused. Google deletes it, and the function dies
+    at its next start; a rehearsal should show that at once.
     """
 
     token = "gcp:secretmanager/secretIamMember:SecretIamMember"  # noqa: S105  a name, no secret
@@ -107,8 +109,8 @@ class SecretGrant(Grant):
         name = self._target(args)
         if self.cloud.store.get("gcp:secretmanager/secret:Secret", name) is None:
             raise NotFound(
-                f"Error 404: Secret [{name}] not found: name it by the `secret_id` or `id` output of its Secret, so that "
-                "it is made first."
+                f"Error 404: Secret [{name}] not found: name it by the `secret_id` or `id` output of its Secret, so "
+                "that it is made first."
             )
         return super().create(args)
 
@@ -177,10 +179,11 @@ def need_secret(cloud: Cloud, function: str, address: str, secret: str, without:
     """
     if not holds(cloud, address, ACCESSOR, secret=secret, without=without):
         raise Denied(
-            f"Could not create or update Cloud Run service {function}: Permission denied on secret: {secret} for Revision "
-            f"service account {address}. The service account used must be granted the 'Secret Manager Secret Accessor' role "
-            f"({ACCESSOR}) at the secret, project or higher level. Declare a secretmanager.SecretIamMember for "
-            f"{secret} with member serviceAccount:{address}, and let function {function} depend on it."
+            f"Could not create or update Cloud Run service {function}: Permission denied on secret: {secret} for "
+            f"Revision service account {address}. The service account used must be granted the 'Secret Manager "
+            f"Secret Accessor' role ({ACCESSOR}) at the secret, project or higher level. Declare a "
+            f"secretmanager.SecretIamMember for {secret} with member serviceAccount:{address}, and let function "
+            f"{function} depend on it."
         )
 
 
@@ -197,7 +200,8 @@ def keep_functions_running(cloud: Cloud, grant: Record) -> None:
             needed = holds(cloud, address, ACCESSOR, secret=secret)
             if needed and not holds(cloud, address, ACCESSOR, secret=secret, without=grant):
                 raise Denied(
-                    f"The grant of {grant.args['role']} to {address} is still needed: function {function.state['name']} "
-                    f"reads secret {secret} with it (variable {variable['key']}) and would not start again. Google would "
-                    "let you; the local cloud does not. Put the grant back, or take the secret out of the function first."
+                    f"The grant of {grant.args['role']} to {address} is still needed: function "
+                    f"{function.state['name']} reads secret {secret} with it (variable {variable['key']}) and would "
+                    "not start again. Google would let you; the local cloud does not. Put the grant back, or take "
+                    "the secret out of the function first."
                 )

@@ -1,5 +1,7 @@
 """Google: APIs of the project and service accounts."""
 
+# ruff: noqa: ARG002  a kind is given more than each one needs
+
 from __future__ import annotations
 
 import uuid
@@ -12,7 +14,8 @@ from infra.local.cloud.provider.wire import Json
 from infra.local.cloud.store import Record
 
 BOOTSTRAPPED = frozenset({"iam.googleapis.com", "logging.googleapis.com", "storage.googleapis.com"})
-"""Switched on in every new project, or by the operator's bootstrap; all others must be declared before they are used."""
+"""Switched on in every new project, or by the operator's bootstrap; all others must be declared before they are
+used."""
 
 
 class Service(Kind):
@@ -61,7 +64,8 @@ class Account(Kind):
         checks.text(
             "accountId",
             r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])",
-            "account_id must be 6 to 30 lower-case letters, digits and dashes, start with a letter and end without a dash "
+            "account_id must be 6 to 30 lower-case letters, digits and dashes, start with a letter and end without a "
+            "dash "
             '("account_id" doesn\'t match regexp "^[a-z](?:[-a-z0-9]{4,28}[a-z0-9])$")',
         )
         display = checks.get("displayName")
@@ -96,6 +100,6 @@ def need_account(kind: Kind, address: str) -> None:
     """
     if not any(record.state["email"] == address for record in kind.cloud.store.of(Account.token)):
         raise CloudError(
-            f"Error 400: Service account {address} does not exist. Declare gcp.serviceaccount.Account for it and use its "
-            "`email` output, so that it is made first."
+            f"Error 400: Service account {address} does not exist. Declare gcp.serviceaccount.Account for it and use "
+            "its `email` output, so that it is made first."
         )

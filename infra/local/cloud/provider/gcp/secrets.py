@@ -1,4 +1,4 @@
-"""Google Secret Manager: secrets and their versions. Values are kept in resources.json, which only the owner can read."""
+"""Google Secret Manager: secrets and versions. Values are in resources.json, which only the owner can read."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ class SecretVersion(Kind):
         owner = self.cloud.store.get(Secret.token, f"projects/{project_of(args)}/secrets/{short(args['secret'])}")
         if owner is None:
             raise NotFound(
-                f"Error 404: Secret [{args['secret']}] not found: name it by the `id` output of its Secret, so that it is "
-                "made first."
+                f"Error 404: Secret [{args['secret']}] not found: name it by the `id` output of its Secret, so that "
+                "it is made first."
             )
         number = int(owner.data.get("last", 0)) + 1
         self.cloud.store.put(replace(owner, data={**owner.data, "last": number}))

@@ -1,4 +1,6 @@
-"""Google Cloud Storage: buckets are folders, objects are files. Archives arrive as lists of paths and texts, and are zipped."""
+"""Google Cloud Storage: buckets are folders, objects are files; archives arrive as paths and texts, and are zipped."""
+
+# ruff: noqa: ARG002  a kind is given more than each one needs
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ class Bucket(Kind):
         checks.text(
             "name",
             r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]",
-            "Invalid bucket name: 3 to 63 lower-case letters, digits, dashes, underscores and dots, beginning and ending "
-            "with a letter or digit",
+            "Invalid bucket name: 3 to 63 lower-case letters, digits, dashes, underscores and dots, beginning and "
+            "ending with a letter or digit",
         )
         name = str(checks.get("name") or "")
         if name.startswith("goog") or "google" in name:
