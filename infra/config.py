@@ -148,7 +148,7 @@ class _Reader:
             return members[text]
         options = " or ".join(members)
         fault = f"{key} is missing: {meaning}, {options}" if text is None else f"{key} is {text!r}, not {options}"
-        return self._fault(fault, f"{key} {example}", next(iter(members.values())))
+        return self._fault(fault, f"{key} {example}", members[example])
 
     def flag(self, key: str, *, default: bool) -> bool:
         text = self._get(key)

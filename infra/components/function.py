@@ -41,7 +41,7 @@ class FunctionService(pulumi.ComponentResource):
         environment: Environment,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("memorygraph-cloud:components:Function", function.name, None, opts)
+        super().__init__("memorygraph-cloud:components:FunctionService", function.name, None, opts)
         self.function = function
         self.edge_secret = environment.secret["EDGE_SECRET"]
         runner = self._account("run", f"Runs {function.name}", google)

@@ -13,6 +13,7 @@ from infra.providers.kind import Kind
 from infra.providers.provider import MemorygraphProvider
 from infra.providers.supabase import Project
 from infra.providers.turso import Group
+from tests.infra import wire
 from tests.infra.providers import engine, postgres, vendor
 from tests.infra.providers.vendor import Vendor
 
@@ -47,9 +48,7 @@ def start(api: Vendor, pauses: list[float]) -> Iterator[Start]:
 
         def begin(token: str, **settings: str) -> engine.Engine:
             stub = stack.enter_context(engine.serving(MemorygraphProvider(make=make)))
-            engine.configure(
-                stub, **{"supabaseToken": engine.secret("sb"), "tursoToken": engine.secret("tu"), **settings}
-            )
+            engine.configure(stub, **{"supabaseToken": wire.secret("sb"), "tursoToken": wire.secret("tu"), **settings})
             return engine.Engine(stub, token)
 
         yield begin

@@ -9,38 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2, json_format, struct_pb2
-from pulumi.runtime import rpc
+from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from infra.providers.provider import MemorygraphProvider
-
-UNKNOWN = rpc.UNKNOWN
-SIGNATURE, SECRET = rpc._special_sig_key, rpc._special_secret_sig
-
-
-def secret(value: Any) -> dict[str, Any]:
-    return {SIGNATURE: SECRET, "value": value}
-
-
-def is_secret(value: Any) -> bool:
-    return isinstance(value, dict) and value.get(SIGNATURE) == SECRET
-
-
-def plain(value: Any) -> Any:
-    if is_secret(value):
-        return plain(value["value"])
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    return value
-
-
-def _struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    return json_format.ParseDict(dict(values), struct_pb2.Struct())
-
-
-def _dict(struct: struct_pb2.Struct) -> dict[str, Any]:
-    return dict(json_format.MessageToDict(struct))
+from tests.infra.wire import dictionary, plain, struct
 
 
 class Failed(Exception):
@@ -78,26 +51,26 @@ class Engine:
         self._urn = f"urn:pulumi:test::memorygraph-cloud::memorygraph-cloud:components:X${token}::it"
 
     def check(self, inputs: Mapping[str, Any]) -> dict[str, str]:
-        answer = self._call("Check", provider_pb2.CheckRequest(urn=self._urn, news=_struct(inputs)))
+        answer = self._call("Check", provider_pb2.CheckRequest(urn=self._urn, news=struct(inputs)))
         return {failure.property: failure.reason for failure in answer.failures}
 
     def create(self, inputs: Mapping[str, Any]) -> Held:
         assert self.check(inputs) == {}
-        answer = self._call("Create", provider_pb2.CreateRequest(urn=self._urn, properties=_struct(inputs)))
+        answer = self._call("Create", provider_pb2.CreateRequest(urn=self._urn, properties=struct(inputs)))
         assert answer.id
-        return Held(answer.id, dict(inputs), _dict(answer.properties))
+        return Held(answer.id, dict(inputs), dictionary(answer.properties))
 
     def preview(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        request = provider_pb2.CreateRequest(urn=self._urn, properties=_struct(inputs), preview=True)
-        return _dict(self._call("Create", request).properties)
+        request = provider_pb2.CreateRequest(urn=self._urn, properties=struct(inputs), preview=True)
+        return dictionary(self._call("Create", request).properties)
 
     def diff(self, held: Held, inputs: Mapping[str, Any]) -> provider_pb2.DiffResponse:
         request = provider_pb2.DiffRequest(
             id=held.id,
             urn=self._urn,
-            olds=_struct(held.properties),
-            old_inputs=_struct(held.inputs),
-            news=_struct(inputs),
+            olds=struct(held.properties),
+            old_inputs=struct(held.inputs),
+            news=struct(inputs),
         )
         answer = self._call("Diff", request)
         assert isinstance(answer, provider_pb2.DiffResponse)
@@ -107,19 +80,19 @@ class Engine:
         request = provider_pb2.UpdateRequest(
             id=held.id,
             urn=self._urn,
-            olds=_struct(held.properties),
-            old_inputs=_struct(held.inputs),
-            news=_struct(inputs),
+            olds=struct(held.properties),
+            old_inputs=struct(held.inputs),
+            news=struct(inputs),
             preview=preview,
         )
-        return Held(held.id, dict(inputs), _dict(self._call("Update", request).properties))
+        return Held(held.id, dict(inputs), dictionary(self._call("Update", request).properties))
 
     def refresh(self, held: Held) -> Held | None:
         request = provider_pb2.ReadRequest(
-            id=held.id, urn=self._urn, properties=_struct(held.properties), inputs=_struct(held.inputs)
+            id=held.id, urn=self._urn, properties=struct(held.properties), inputs=struct(held.inputs)
         )
         answer = self._call("Read", request)
-        return Held(answer.id, _dict(answer.inputs), _dict(answer.properties)) if answer.id else None
+        return Held(answer.id, dictionary(answer.inputs), dictionary(answer.properties)) if answer.id else None
 
     def take_over(self, id: str) -> Held | None:
         """`pulumi import`."""
@@ -127,7 +100,7 @@ class Engine:
 
     def delete(self, held: Held) -> None:
         request = provider_pb2.DeleteRequest(
-            id=held.id, urn=self._urn, properties=_struct(held.properties), old_inputs=_struct(held.inputs)
+            id=held.id, urn=self._urn, properties=struct(held.properties), old_inputs=struct(held.inputs)
         )
         self._call("Delete", request)
 
@@ -153,4 +126,4 @@ def serving(provider: MemorygraphProvider) -> Iterator[provider_pb2_grpc.Resourc
 
 def configure(stub: provider_pb2_grpc.ResourceProviderStub, **settings: Any) -> None:
     stub.GetPluginInfo(empty_pb2.Empty(), timeout=30)
-    stub.Configure(provider_pb2.ConfigureRequest(args=_struct(settings), acceptSecrets=True), timeout=30)
+    stub.Configure(provider_pb2.ConfigureRequest(args=struct(settings), acceptSecrets=True), timeout=30)

@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from tests.infra.providers.conftest import Start
-from tests.infra.providers.engine import UNKNOWN, Failed, is_secret, plain
+from tests.infra.providers.engine import Failed
+from tests.infra.wire import UNKNOWN, is_secret, plain
 
 TOKEN = "memorygraph:random:Key"
 

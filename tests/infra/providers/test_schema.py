@@ -16,7 +16,8 @@ from infra.providers import migrations
 from infra.providers.provider import MemorygraphProvider
 from infra.providers.schema import Schema
 from tests.infra.providers import engine, postgres
-from tests.infra.providers.engine import UNKNOWN, Engine, Failed, is_secret, plain, secret
+from tests.infra.providers.engine import Engine, Failed
+from tests.infra.wire import UNKNOWN, is_secret, plain, secret
 
 TOKEN = "memorygraph:postgres:Schema"
 FIRST = """

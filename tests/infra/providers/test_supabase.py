@@ -7,8 +7,9 @@ from google.protobuf import json_format
 
 from infra.providers import postgres
 from tests.infra.providers.conftest import Start
-from tests.infra.providers.engine import UNKNOWN, Failed, Held, is_secret, plain, secret
+from tests.infra.providers.engine import Failed, Held
 from tests.infra.providers.vendor import Vendor
+from tests.infra.wire import UNKNOWN, is_secret, plain, secret
 
 TOKEN = "memorygraph:supabase:Project"
 REF = "abcdefghijklmnopqrst"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from infra import config
+from infra.config import Cloud, ConfigError, Profile, StackConfig
+from tests.infra import program
+
+OURS = "memorygraph-cloud:"
+
+
+def load(values: Mapping[str, str], **options: list[str]) -> StackConfig:
+    found: list[StackConfig] = []
+    program.run(
+        values, program.REAL_ANSWERS, function=lambda: found.append(config.load()), plain_keys=options.get("plain", ())
+    )
+    return found[0]
+
+
+def without(values: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {key: value for key, value in values.items() if key not in names}
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CLOUDFLARE_API_TOKEN", "UPSTASH_API_KEY", "UPSTASH_EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_real_stack_has_safe_defaults() -> None:
+    found = load(program.REAL)
+    assert (found.cloud, found.profile, found.protect) == (Cloud.REAL, Profile.FRUGAL, True)
+    assert (found.region, found.aws_region) == ("us-east4", "us-east-1")
+    assert (found.turso_api, found.api_host) == ("https://api.turso.tech", "api.memorygraph.dev")
+    assert not found.public_invoker_exception
+
+
+def test_a_local_stack_is_not_protected() -> None:
+    found = load(program.LOCAL)
+    assert (found.cloud, found.protect) == (Cloud.LOCAL, False)
+
+
+def test_it_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        load(program.REAL).domain = "other.dev"  # type: ignore[misc]  # that is the point
+
+
+def test_every_mistake_is_named_at_once_with_what_mends_it() -> None:
+    with pytest.raises(ConfigError) as failure:
+        load({f"{OURS}cloud": "moon", f"{OURS}profile": "rich", f"{OURS}protect": "yes", "gcp:region": "us-east4"})
+    lines = str(failure.value).splitlines()
+    assert lines[0] == "The configuration of this stack needs 13 changes:"
+    fixes = [line.strip() for line in lines if line.startswith("      ")]
+    assert len(fixes) == 13
+    assert all(fix.startswith("pulumi config set ") for fix in fixes)
+    assert "pulumi config set domain memorygraph.dev" in fixes
+    assert "pulumi config set gcp:project memorygraph-prod" in fixes
+    assert any(fix.startswith("pulumi config set --secret memorygraph:tursoToken") for fix in fixes)
+    assert "  - cloud is 'moon', not local or real." in lines
+
+
+@pytest.mark.parametrize("name", sorted(program.REAL))
+def test_each_missing_value_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"  - {name.removeprefix(OURS)} is missing: "):
+        load(without(program.REAL, name))
+
+
+@pytest.mark.parametrize(
+    ("key", "variable"),
+    [
+        ("cloudflare:apiToken", "CLOUDFLARE_API_TOKEN"),
+        ("upstash:apiKey", "UPSTASH_API_KEY"),
+        ("upstash:email", "UPSTASH_EMAIL"),
+    ],
+)
+def test_what_a_vendors_provider_reads_from_the_environment_may_be_there(
+    monkeypatch: pytest.MonkeyPatch, key: str, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "something")
+    load(without(program.REAL, key))
+
+
+@pytest.mark.parametrize("key", program.SECRET_KEYS)
+def test_a_credential_in_plain_text_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is stored as plain text") as failure:
+        load(program.REAL, plain=[key])
+    assert f"pulumi config set --secret {key}" in str(failure.value)
+    assert program.REAL[key] not in str(failure.value)
+
+
+@pytest.mark.parametrize("key", program.SECRET_KEYS)
+def test_the_local_clouds_word_opens_nothing_real(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is the local cloud's word 'local'"):
+        load({**program.REAL, key: "local"})
+
+
+@pytest.mark.parametrize("key", ["memorygraph:supabaseApi", "memorygraph:tursoApi"])
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "url",
+        ["http://api.example.com", "https://127.0.0.1:1", "https://localhost", "http://[::1]:5", "https://x.localhost"],
+    )
+    def test_real_needs_https_to_elsewhere(self, key: str, url: str) -> None:
+        with pytest.raises(ConfigError, match="the real cloud needs https to the vendor"):
+            load({**program.REAL, key: url})
+
+    @pytest.mark.parametrize("url", ["https://api.turso.tech", "http://192.168.1.2:80", "http://127.0.0.1.example.com"])
+    def test_local_needs_this_machine(self, key: str, url: str) -> None:
+        with pytest.raises(ConfigError, match="outside this machine, but cloud is local"):
+            load({**program.LOCAL, key: url})
+
+    @pytest.mark.parametrize("url", ["127.0.0.1:80", "ftp://127.0.0.1", "http://", "http://127.0.0.1:port"])
+    def test_it_must_be_a_url(self, key: str, url: str) -> None:
+        with pytest.raises(ConfigError, match="not a URL"):
+            load({**program.LOCAL, key: url})
+
+    def test_local_has_no_default(self, key: str) -> None:
+        with pytest.raises(ConfigError, match=f"{key} is missing: where the local cloud serves this API"):
+            load(without(program.LOCAL, key))
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:20001/", "http://localhost:1", "http://turso.localhost:2"])
+    def test_this_machine_has_many_names(self, key: str, url: str) -> None:
+        load({**program.LOCAL, key: url})
+
+
+def test_a_region_without_a_known_neighbour_needs_one_named() -> None:
+    with pytest.raises(ConfigError, match="awsRegion is missing: the AWS region beside me-west1"):
+        load({**program.REAL, "gcp:region": "me-west1"})
+    assert (
+        load({**program.REAL, "gcp:region": "me-west1", f"{OURS}awsRegion": "il-central-1"}).aws_region
+        == "il-central-1"
+    )
+
+
+def test_a_distant_neighbour_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        load({**program.REAL, f"{OURS}awsRegion": "eu-west-1"})
+    assert "pulumi config set awsRegion us-east-1" in caplog.text
+
+
+def test_rotation() -> None:
+    found = load({**program.REAL, f"{OURS}rotation": '{"principal-seal-key": [2, 1]}'})
+    assert found.rotation == {"principal-seal-key": (2, 1)}
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "[2, 1]", '{"k": []}', '{"k": [3, 2, 1]}', '{"k": [0]}', '{"k": ["2"]}', '{"k": [1, 1]}']
+)
+def test_a_wrong_rotation_is_named(value: str) -> None:
+    with pytest.raises(ConfigError, match="rotation does not map names of keys"):
+        load({**program.REAL, f"{OURS}rotation": value})
+
+
+def test_the_prod_stack_lacks_only_accounts_and_tokens() -> None:
+    text = (program.INFRA.parent / "Pulumi.prod.yaml").read_text()
+    pairs = (line.split("#")[0].rpartition(": ") for line in text.splitlines() if line.startswith("  "))
+    values = {key.strip(): value.strip() for key, _, value in pairs}
+    assert "secure" not in text
+    with pytest.raises(ConfigError) as failure:
+        load(values)
+    missing = {line.split()[1] for line in str(failure.value).splitlines() if line.startswith("  - ")}
+    assert missing == {
+        "cloudflareAccountId",
+        "supabaseOrganization",
+        "tursoOrganization",
+        "upstash:email",
+        *program.SECRET_KEYS,
+    }
