@@ -76,7 +76,8 @@ def _provision(places: Places, driver: Driver, asked: dict[str, str]) -> str:
         stdin=json.dumps({**asked, "settings": operator}),
         separate=True,
     )
-    answer = json.loads(done.output) if done.output.strip() else {}
+    lines = done.output.splitlines()
+    answer = json.loads(lines[-1]) if lines else {}
     if done.code != 0 or "said" not in answer:
         raise Trouble(answer.get("trouble") or f"The account could not be handled (exit code {done.code}); see above.")
     said: str = answer["said"]

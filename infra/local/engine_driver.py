@@ -133,10 +133,12 @@ class Shown:
 
     def __init__(self) -> None:
         self._all = False
+        self._over = False
 
     def __call__(self, line: str) -> bool:
         self._all = self._all or bool(self._SECTION.match(line))
-        if not line.strip() or (self._all and line.startswith("Duration:")):
+        self._over = self._over or line.startswith("Duration:")  # then come hints on commands of Pulumi's own
+        if self._over or not line.strip():
             return False
         return self._all or bool(self._DONE.search(line) or self._MESSAGE.match(line))
 

@@ -110,21 +110,29 @@ def refresh(places: Places, progress: Progress) -> None:
 
 
 def clean(places: Places, progress: Progress) -> None:
-    """Remove everything that make made in this checkout: processes, data, state, packages. Works on any wreck."""
+    """Remove everything that make made: processes, data, state, packages. Works on any wreck.
+
+    What the environments of a checkout share goes with the last one.
+    """
     down(places, progress)
     with progress.step("removing everything"):
-        for each in {places, places.default}:
-            remove_outside(each.root)
+        remove_outside(places.root)
         _remove(places.root)
-        if not processes.matching(places.default, processes.CLOUD):
+        shared = processes.using(places) or (places != places.default and places.default.pulumi.exists())
+        if not shared:
             _remove(places.default.root)
             _remove(places.venv)
-        for name in (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"):
-            _remove(places.repo / name)
-        for folder in ("infra", "functions", "tests"):
-            for cache in list((places.repo / folder).rglob("__pycache__")):
-                _remove(cache)
-    progress.say("Removed. (Kept: the caches of uv, npm and Go, and a built engine, in your cache folder.)")
+            for name in (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"):
+                _remove(places.repo / name)
+            for folder in ("infra", "functions", "tests"):
+                for cache in list((places.repo / folder).rglob("__pycache__")):
+                    _remove(cache)
+    kept = (
+        "the packages in .venv, which another environment uses"
+        if shared
+        else "the caches of uv, npm and Go, and a built engine, in your cache folder"
+    )
+    progress.say(f"Removed. (Kept: {kept}.)")
 
 
 def remove_data(places: Places) -> None:

@@ -50,6 +50,16 @@ def living(places: Places, module: str) -> Record | None:
 def matching(places: Places, module: str) -> list[int]:
     """Processes that run `module` for this LOCAL_ROOT, with or without a record."""
     words = [b"-m", module.encode(), b"--root", os.fsencode(places.root)]
+    return _running(lambda line: line[1:5] == words)
+
+
+def using(places: Places) -> list[int]:
+    """Daemons of any environment that run from this checkout's packages."""
+    words = [os.fsencode(places.python), b"-m", CLOUD.encode()]
+    return _running(lambda line: line[:3] == words)
+
+
+def _running(wanted: Callable[[list[bytes]], bool]) -> list[int]:
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -59,7 +69,7 @@ def matching(places: Places, module: str) -> list[int]:
             ended = (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
         except OSError:
             continue
-        if line[1:5] == words and not ended:
+        if not ended and wanted(line):
             found.append(int(folder.name))
     return found
 

@@ -41,7 +41,7 @@ class SdkDriver:
             done = tools.run(
                 words,
                 cwd=self._places.repo,
-                env=processes.clean_environment(),
+                env=processes.clean_environment() | {"GRPC_VERBOSITY": "NONE"},
                 stdin=json.dumps(given),
                 log=self._places.logs / "up.log",
                 on_line=self._progress.line,

@@ -38,7 +38,7 @@ def apply(places: Places, config: dict[str, str], ports: dict[str, int]) -> None
     state = State.load(places.driver_state)
     server, own = _serve_own_provider()
     providers = Providers({**ports, OWN_PACKAGE: own}, config)
-    monitor = Monitor(providers, state, say=lambda line: print(line, flush=True))
+    monitor = Monitor(providers, state, say=_say)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(futures.ThreadPoolExecutor(16))
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # resources that wait for a failed one are not news
@@ -70,6 +70,11 @@ def _serve_own_provider() -> tuple[grpc.Server, int]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, port
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")  # in one piece: several threads create resources
+    sys.stdout.flush()
 
 
 def _messages() -> logging.Logger:
