@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 
@@ -27,9 +27,19 @@ class ControlPlaneUrls:
     memories: str
     provisioning: str
 
+    @property
+    def database(self) -> str:
+        return self.owner.rpartition("/")[2]
 
-@pytest.fixture
-def control_plane(postgres_server: Server) -> ControlPlaneUrls:
+    def at(self, url: str) -> ControlPlaneUrls:
+        """The same roles in another database of the server."""
+        name = url.rpartition("/")[2]
+        return replace(self, **{role: f"{old.rpartition('/')[0]}/{name}" for role, old in asdict(self).items()})
+
+
+@pytest.fixture(scope="session")
+def shared_control_plane(postgres_server: Server) -> ControlPlaneUrls:
+    """Made once, by the provider's own code. Nobody changes it."""
     url = postgres_server.new_database()
     inputs = {
         "databaseUrl": url,
@@ -39,3 +49,9 @@ def control_plane(postgres_server: Server) -> ControlPlaneUrls:
     }
     _, outputs = Schema().create(inputs, lambda _message: None)
     return ControlPlaneUrls(owner=url, **outputs["urls"])
+
+
+@pytest.fixture
+def control_plane(postgres_server: Server, shared_control_plane: ControlPlaneUrls) -> ControlPlaneUrls:
+    """A copy that the test may change."""
+    return shared_control_plane.at(postgres_server.new_database(template=shared_control_plane.database))

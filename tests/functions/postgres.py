@@ -69,6 +69,10 @@ class Server:
             else:
                 return
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def kill(self) -> None:
         """As a crash: the server and its sessions end at once."""
         self.signal_all(signal.SIGKILL)
@@ -82,12 +86,13 @@ class Server:
             for pid in (self._process.pid, *_children(self._process.pid)):
                 os.kill(pid, number)
 
-    def new_database(self, role: str = "postgres") -> str:
-        """A new empty database that `postgres` owns; its URL."""
+    def new_database(self, template: str = "template1") -> str:
+        """A new database that `postgres` owns, like another one that nobody is connected to; its URL."""
         name = f"test_{secrets.token_hex(4)}"
+        create = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
         with psycopg.connect(self._url("postgres", "postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        return self._url(role, name)
+            connection.execute(create)
+        return self._url("postgres", name)
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{self.password}@{HOST}:{self.port}/{database}"

@@ -163,7 +163,7 @@ class Postgres:
 
 async def _run(connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
     cursor = await connection.execute(statement.encode(), args)
-    return await cursor.fetchall()
+    return await cursor.fetchall() if cursor.description else []
 
 
 def _abandon(connection: Connection, query: asyncio.Task[list[tuple[Any, ...]]]) -> None:

@@ -1,0 +1,141 @@
+"""The adapter against a real server: frozen, killed, restarted, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from core.adapters.postgres import Postgres, StatementRefused
+from core.problems import Unavailable
+from core.settings import Secret
+from tests.functions.postgres import Server
+
+PATIENCE = 20
+"""Seconds after which a test says that the adapter hangs; it gives up by itself within one."""
+
+
+@pytest.fixture
+def server(postgres_server: Server) -> Iterator[Server]:
+    yield postgres_server
+    postgres_server.signal_all(signal.SIGCONT)
+    if not postgres_server.running:
+        postgres_server.start()
+
+
+@pytest.fixture
+async def postgres(server: Server) -> AsyncIterator[Postgres]:
+    adapter = Postgres(Secret(server.new_database()), connect_seconds=0.3, answer_seconds=0.4)
+    yield adapter
+    await adapter.close()
+
+
+async def answers(postgres: Postgres) -> bool:
+    async with asyncio.timeout(PATIENCE):
+        return await postgres.fetch("SELECT %s::int + 1", [41]) == [(42,)]
+
+
+async def unavailable(postgres: Postgres, statement: str = "SELECT 1") -> None:
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(Unavailable) as caught:
+            await postgres.fetch(statement)
+    assert int(caught.value.headers["Retry-After"]) > 0
+    assert caught.value.part == "control plane"
+
+
+async def test_rows_and_a_kept_connection(postgres: Postgres) -> None:
+    first = await postgres.fetch("SELECT pg_backend_pid(), %s, ARRAY['a', 'b']", ["text"])
+    assert first[0][1:] == ("text", ["a", "b"])
+    assert await postgres.fetch("SELECT pg_backend_pid(), %s, ARRAY['a', 'b']", ["text"]) == first
+
+
+async def test_at_most_four_connections(postgres: Postgres) -> None:
+    pids = await asyncio.gather(*(postgres.fetch("SELECT pg_backend_pid() FROM pg_sleep(0.01)") for _ in range(12)))
+    assert len({rows[0][0] for rows in pids}) == 4
+
+
+async def test_nothing_is_prepared(postgres: Postgres) -> None:
+    """A transaction pooler gives each statement another session."""
+    for _ in range(10):
+        await postgres.fetch("SELECT %s::int", [1])
+    assert await postgres.fetch("SELECT count(*) FROM pg_prepared_statements") == [(0,)]
+
+
+async def test_a_refused_statement_is_our_fault_and_quotes_nothing(postgres: Postgres) -> None:
+    await postgres.fetch("CREATE TABLE t (secret text PRIMARY KEY)")
+    await postgres.fetch("INSERT INTO t VALUES ('hush') RETURNING 1")
+    with pytest.raises(StatementRefused, match=r"UniqueViolation, SQLSTATE 23505") as caught:
+        await postgres.fetch("INSERT INTO t VALUES ('hush') RETURNING 1")
+    assert "hush" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert await answers(postgres)
+
+
+async def test_a_slow_statement_ends(postgres: Postgres) -> None:
+    await unavailable(postgres, "SELECT pg_sleep(60)")
+    assert await answers(postgres)
+
+
+async def test_frozen_with_a_kept_connection(postgres: Postgres, server: Server) -> None:
+    assert await answers(postgres)
+    server.signal_all(signal.SIGSTOP)
+    for _ in range(2):  # first the kept connection does not answer, then no new one comes about
+        await unavailable(postgres)
+    server.signal_all(signal.SIGCONT)
+    assert await answers(postgres)
+
+
+async def test_frozen_under_a_crowd(postgres: Postgres, server: Server) -> None:
+    await asyncio.gather(*(answers(postgres) for _ in range(4)))
+    server.signal_all(signal.SIGSTOP)
+    await asyncio.gather(*(unavailable(postgres) for _ in range(12)))
+    server.signal_all(signal.SIGCONT)
+    assert all(await asyncio.gather(*(answers(postgres) for _ in range(12))))
+
+
+async def test_killed_and_back(postgres: Postgres, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    await asyncio.gather(*(answers(postgres) for _ in range(4)))
+    with caplog.at_level(logging.WARNING):
+        server.kill()
+        for _ in range(3):
+            await unavailable(postgres)
+        server.start()
+        assert await answers(postgres)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert server.password not in caplog.text
+
+
+async def test_a_restart_between_two_calls_is_not_noticed(postgres: Postgres, server: Server) -> None:
+    await asyncio.gather(*(answers(postgres) for _ in range(4)))
+    server.kill()
+    server.start()
+    for _ in range(4):
+        assert await answers(postgres)
+
+
+async def test_a_session_ended_by_the_server_is_replaced(postgres: Postgres) -> None:
+    pid = (await postgres.fetch("SELECT pg_backend_pid()"))[0][0]
+    other = Postgres(postgres._url)
+    await other.fetch("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    await other.close()
+    assert await answers(postgres)
+
+
+async def test_a_caller_who_goes_away_leaves_a_working_pool(postgres: Postgres) -> None:
+    for _ in range(5):
+        call = asyncio.create_task(postgres.fetch("SELECT pg_sleep(0.3)"))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert await answers(postgres)
+
+
+async def test_a_wrong_address_says_why_in_the_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"postgresql://nobody-known:hush@127.0.0.1:{server.port}/postgres"
+    await unavailable(Postgres(Secret(url)))
+    assert "nobody-known" in caplog.text
+    assert "hush" not in caplog.text
