@@ -53,20 +53,21 @@ class Sqld:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                binary(),
-                *("-d", self.folder / "data"),
-                *("--http-listen-addr", f"127.0.0.1:{self.port}"),
-                *("--admin-listen-addr", f"127.0.0.1:{self._admin}"),
-                *("--auth-jwt-key-file", self.folder / "public.pem"),
-                "--enable-namespaces",
-                "--no-welcome",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"),
-        )
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    binary(),
+                    *("-d", self.folder / "data"),
+                    *("--http-listen-addr", f"127.0.0.1:{self.port}"),
+                    *("--admin-listen-addr", f"127.0.0.1:{self._admin}"),
+                    *("--auth-jwt-key-file", self.folder / "public.pem"),
+                    "--enable-namespaces",
+                    "--no-welcome",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         self._wait()
 
     def stop(self) -> None:

@@ -1,16 +1,23 @@
-"""The databases that the suites run on: one sqld process for the whole session, a namespace or a file for each test."""
+"""The databases that the suites run on: one sqld process for the whole session; a namespace or a file for each test."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.functions.adapters.sqld import Sqld
+from core.adapters.hrana import HranaDatabases
+from core.adapters.http1 import HttpClient
+from core.adapters.sqlite import SqliteDatabase
+from core.ports import Database, Statement
+from memories.stores.sqlite import SqliteMemoryStore
+from tests.functions.adapters.sqld import REPOSITORY, Sqld
 
-NAMES = (f"w{number}" for number in itertools.count())
+MIGRATIONS = REPOSITORY / "functions" / "migrations" / "sqlite"
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +30,43 @@ def sqld(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sqld]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
+async def http() -> AsyncIterator[HttpClient]:
+    client = HttpClient()
+    yield client
+    await client.close()
+
+
+@pytest.fixture(params=["file", "sqld"])
+async def database(
+    request: pytest.FixtureRequest, tmp_path: Path, sqld: Sqld, http: HttpClient
+) -> AsyncIterator[Database]:
+    """An empty tenant database of each kind, with its schema."""
+    if request.param == "sqld":
+        served = HranaDatabases(http).open(sqld.create(f"w{next(_numbers)}"))
+        await migrate(served)
+        yield served
+    else:
+        local = SqliteDatabase(tmp_path / "memories.db")
+        await migrate(local)
+        yield local
+        await local.close()
+
+
+@pytest.fixture
+def store(database: Database) -> SqliteMemoryStore:
+    return SqliteMemoryStore(database)
+
+
+async def migrate(database: Database) -> None:
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        await database.batch([Statement(sql) for sql in split(path.read_text())], write=True)
+
+
+def split(script: str) -> Iterator[str]:
+    """The statements of a script."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

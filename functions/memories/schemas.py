@@ -1,0 +1,342 @@
+"""What clients send and get: Pydantic models of requests, typed dictionaries of responses.
+
+Strict, except where clients differ: unknown fields are ignored, an optional field may be null, names of types may come
+in any case. Every fault is named by its field, all at once, as 400 (client contract 4.2). Responses are plain
+dictionaries: validating our own answers on the hot path would cost more than making them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypedDict, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from core.problems import Invalid
+from memories.context import coerce_context
+from memories.model import (
+    DEFAULT_CONFIDENCE,
+    DEFAULT_IMPORTANCE,
+    DEFAULT_STRENGTH,
+    ID_LIMIT,
+    RELATIONSHIP_CONTEXT_LIMIT,
+    SUMMARY_LIMIT,
+    TAG_LIMIT,
+    TAGS_LIMIT,
+    TITLE_LIMIT,
+    MemoryType,
+    is_id,
+)
+from memories.relationship_types import RelationshipType
+from memories.text import normal_tags
+
+LIMIT_MOST = 1000
+DEPTH_MOST = 10
+"""The deepest that a client asks for (client contract, section 5: find_memory_path)."""
+DAYS_MOST = 36_500
+OFFSET_MOST = 1 << 31
+TERMS_MOST = 50
+
+
+# Fields.
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text:
+        raise ValueError("must not be blank")
+    return text
+
+
+def _at_most(limit: int) -> AfterValidator:
+    def check(text: str | None) -> str | None:
+        if text is not None and len(text) > limit:
+            raise ValueError(f"must be at most {limit} characters; it has {len(text)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError(f"must be 1 to {ID_LIMIT} of the characters A-Z a-z 0-9 _ . - (and no name of a route)")
+    return text
+
+
+def _tags(tags: list[str]) -> tuple[str, ...]:
+    normal = normal_tags(tags)
+    if len(normal) > TAGS_LIMIT:
+        raise ValueError(f"must be at most {TAGS_LIMIT} tags; there are {len(normal)}")
+    if any(len(tag) > TAG_LIMIT for tag in normal):
+        raise ValueError(f"must be tags of at most {TAG_LIMIT} characters each")
+    return normal
+
+
+def _member(kind: type[StrEnum]) -> BeforeValidator:
+    names = {member.value.lower(): member for member in kind}
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and (member := names.get(value.strip().lower())):
+            return member
+        raise ValueError(f"must be one of {', '.join(kind)}")
+
+    return BeforeValidator(check)
+
+
+def _or(default: object) -> BeforeValidator:
+    """Null stands for the default."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+def _moment(value: object) -> object:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError("must be a time in ISO 8601")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+Stripped = Annotated[Text, AfterValidator(str.strip)]
+Title = Annotated[Stripped, AfterValidator(_not_blank), _at_most(TITLE_LIMIT)]
+Content = Annotated[Stripped, AfterValidator(_not_blank)]
+Summary = Annotated[Stripped, AfterValidator(lambda text: text or None), _at_most(SUMMARY_LIMIT)]
+Id = Annotated[str, AfterValidator(_id)]
+Tags = Annotated[list[Text], AfterValidator(_tags)]
+Unit = Annotated[float, Field(ge=0, le=1)]
+TypeOfMemory = Annotated[MemoryType, _member(MemoryType)]
+TypeOfRelationship = Annotated[RelationshipType, _member(RelationshipType)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Context = Annotated[dict[str, Any], AfterValidator(coerce_context)]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MOST)]
+Offset = Annotated[int, Field(ge=0, le=OFFSET_MOST)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+# Requests.
+
+
+class MemoryCreate(Request):
+    """POST /memories."""
+
+    type: TypeOfMemory
+    title: Title
+    content: Content
+    id: Id | None = None
+    summary: Summary | None = None
+    tags: Annotated[Tags, _or([])] = []
+    importance: Annotated[Unit, _or(DEFAULT_IMPORTANCE)] = DEFAULT_IMPORTANCE
+    confidence: Annotated[Unit, _or(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
+    context: Context | None = None
+
+
+class MemoryUpdate(Request):
+    """PUT and PATCH /memories/{id}. What is absent stays; null clears summary and context, elsewhere it is absent."""
+
+    type: TypeOfMemory | None = None
+    title: Title | None = None
+    content: Content | None = None
+    summary: Summary | None = None
+    tags: Tags | None = None
+    importance: Unit | None = None
+    confidence: Unit | None = None
+    context: Context | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields to change, by name."""
+        given = ((name, getattr(self, name)) for name in self.model_fields_set)
+        return {name: value for name, value in given if value is not None or name in ("summary", "context")}
+
+
+class RelationshipCreate(Request):
+    """POST /relationships."""
+
+    from_memory_id: Id
+    to_memory_id: Id
+    relationship_type: TypeOfRelationship
+    strength: Annotated[Unit, _or(DEFAULT_STRENGTH)] = DEFAULT_STRENGTH
+    confidence: Annotated[Unit, _or(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
+    context: Annotated[Text, _at_most(RELATIONSHIP_CONTEXT_LIMIT)] | None = None
+
+
+class Tolerance(StrEnum):
+    STRICT = "strict"
+    NORMAL = "normal"
+    FUZZY = "fuzzy"
+
+
+class Match(StrEnum):
+    ANY = "any"
+    ALL = "all"
+
+
+class SearchRequest(Request):
+    """POST /search/advanced; GET /memories and both ways of recall send a part of it."""
+
+    query: Text | None = None
+    terms: Annotated[list[Text], Field(max_length=TERMS_MOST)] | None = None
+    match_mode: Annotated[Match, _member(Match), _or(Match.ANY)] = Match.ANY
+    search_tolerance: Annotated[Tolerance, _member(Tolerance), _or(Tolerance.NORMAL)] = Tolerance.NORMAL
+    memory_types: Annotated[list[TypeOfMemory], _or([])] = []
+    tags: Annotated[list[Text], _or([])] = []
+    project_path: Text | None = None
+    min_importance: Unit | None = None
+    min_confidence: Unit | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    limit: Annotated[Limit, _or(50)] = 50
+    offset: Annotated[Offset, _or(0)] = 0
+
+
+class ListRequest(SearchRequest):
+    """GET /memories."""
+
+    limit: Annotated[Limit, _or(20)] = 20
+
+
+class RecallRequest(ListRequest):
+    """POST /search/recall, GET /memories/recall."""
+
+
+class RelatedRequest(Request):
+    """GET /memories/{id}/related and /search/memories/{id}/related."""
+
+    max_depth: Annotated[int, Field(ge=1, le=DEPTH_MOST)] = 1
+    relationship_types: list[TypeOfRelationship] = []
+
+
+class RecentRequest(Request):
+    """GET /memories/recent."""
+
+    days: Annotated[int, Field(ge=1, le=DAYS_MOST)] = 7
+    project: Text | None = None
+
+
+# Responses.
+
+
+class MemoryBody(TypedDict):
+    """A full Memory (client contract 2.1): no null but in `summary` and `context`."""
+
+    id: str
+    type: str
+    title: str
+    content: str
+    summary: str | None
+    tags: list[str]
+    importance: float
+    confidence: float
+    context: Mapping[str, Any] | None
+    created_at: str
+    updated_at: str
+
+
+class RelationshipBody(TypedDict):
+    id: str
+    from_memory_id: str
+    to_memory_id: str
+    relationship_type: str
+    strength: float
+    confidence: float
+    context: str | None
+    created_at: str
+    valid_from: str
+    valid_until: str | None
+    recorded_at: str
+    invalidated_by: str | None
+
+
+class PageBody(TypedDict):
+    memories: list[MemoryBody]
+    total: int
+    limit: int
+    offset: int
+    has_more: bool
+
+
+class RelatedBody(TypedDict):
+    """Both dialects: `related_memories` for the MCP client, `related` for the SDK."""
+
+    related_memories: list[dict[str, Any]]
+    related: list[dict[str, Any]]
+
+
+class RecentBody(TypedDict):
+    total_count: int
+    memories_by_type: dict[str, int]
+    recent_memories: list[MemoryBody]
+    unresolved_problems: list[MemoryBody]
+    days: int
+    project: str | None
+
+
+# Parsing.
+
+R = TypeVar("R", bound=Request)
+
+_INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,30})?", re.ASCII)
+
+
+def parse(model: type[R], value: object) -> R:
+    """Check a JSON value.
+
+    Raises:
+        Invalid: naming every field that is wrong, and why.
+    """
+    if not isinstance(value, dict):
+        raise Invalid("The body must be a JSON object.")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = {_field(fault): _message(fault) for fault in error.errors(include_url=False, include_input=False)}
+    detail = "; ".join(f"{name} {message}" for name, message in faults.items())
+    raise Invalid(f"The request is not valid: {detail}.", errors=faults) from None
+
+
+def number(text: str) -> int | float | str:
+    """A parameter's text as the number it is, else as it is: then its field says that it is none."""
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
+_MESSAGES = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_long": "must have at most {max_length} items",
+}
+
+
+def _field(fault: ErrorDetails) -> str:
+    """`tags.0` is the first tag; parts that name a branch of a union, not a field, are left out."""
+    return ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part.isidentifier())
+
+
+def _message(fault: ErrorDetails) -> str:
+    context = fault.get("ctx", {})
+    if fault["type"] == "value_error":
+        return str(context["error"])
+    known = _MESSAGES.get(fault["type"])
+    return known.format(**context) if known else fault["msg"]
