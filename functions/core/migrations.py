@@ -17,7 +17,7 @@ from core.ports import Database, Statement, StatementFailed
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
-_PREPARE = Statement("CREATE TABLE IF NOT EXISTS _schema_version (version INTEGER PRIMARY KEY)")
+_PREPARE = Statement("CREATE TABLE IF NOT EXISTS _schema_version (version INTEGER PRIMARY KEY) STRICT")
 _READ = Statement("SELECT coalesce(max(version), 0) FROM _schema_version")
 
 
