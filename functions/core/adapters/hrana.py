@@ -10,7 +10,6 @@ Left out: interactive transactions, named arguments, cursors, WebSockets.
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -163,10 +162,13 @@ def _results(batch: dict[str, Any], count: int, *, bare: bool) -> list[Result]:
     steps = batch["step_results"]
     if len(steps) < needed or None in steps[:needed]:
         raise _unavailable() from RuntimeError("the store left a step out")
-    return [
-        Result([tuple([decode(cell) for cell in row]) for row in step["rows"]], step["affected_row_count"])
-        for step in steps[first : first + count]
-    ]
+    try:
+        return [
+            Result([tuple([decode(cell) for cell in row]) for row in step["rows"]], step["affected_row_count"])
+            for step in steps[first : first + count]
+        ]
+    except (LookupError, TypeError, ValueError) as error:
+        raise _unavailable() from error
 
 
 def _raise(error: dict[str, Any], index: int | None) -> None:
@@ -202,7 +204,7 @@ def decode(cell: dict[str, Any]) -> SqlValue:
     """A value as Python has it.
 
     Raises:
-        Unavailable: the store sent what Hrana does not know.
+        LookupError, TypeError, ValueError: this is no value of Hrana's.
     """
     kind = cell["type"]
     if kind == "text":
@@ -215,8 +217,6 @@ def decode(cell: dict[str, Any]) -> SqlValue:
     if kind == "null":
         return None
     if kind == "blob":
-        try:
-            return base64.b64decode(cell["base64"] + "==")
-        except binascii.Error as error:
-            raise _unavailable() from error
-    raise _unavailable() from RuntimeError(f"the store sent a value of type {kind}")
+        encoded: str = cell["base64"]  # sqld leaves the padding out
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    raise ValueError(f"a value of type {kind}")

@@ -1,14 +1,9 @@
--- Tenant schema: one database per workspace (Turso, sqld, or a local file).
+-- Tenant schema: one database per workspace (Turso, sqld, or a local file). Applied by core/migrations.py, which keeps the
+-- number of this file in _schema_version: PRAGMA user_version is read-only on Turso.
 --
--- Whoever applies it runs each statement in order in one transaction. Every statement is idempotent, holds no trigger
--- and ends with a semicolon at the end of a line. Its number is kept in _schema_version: PRAGMA user_version is
--- read-only on Turso. Times are microseconds since 1970 in UTC. `folded_*` is what search compares: folded once, in
--- Python (memories/text.py), because SQLite folds ASCII only. Keys are not declared foreign: whether they are enforced
--- depends on the connection, so the store's batches keep them.
-
-CREATE TABLE IF NOT EXISTS _schema_version (
-  version INTEGER PRIMARY KEY
-) STRICT;
+-- Times are microseconds since 1970 in UTC. `folded_*` is what search compares: folded once, in Python
+-- (memories/text.py), because SQLite folds ASCII only. Keys are not declared foreign: whether they are enforced depends
+-- on the connection, so the store's batches keep them.
 
 -- One row. What every batch may be fenced by: the epoch of the workspace's placement and what may be done with it.
 CREATE TABLE IF NOT EXISTS _fence (
@@ -71,5 +66,3 @@ CREATE TABLE IF NOT EXISTS relationships (
 CREATE INDEX IF NOT EXISTS relationships_out ON relationships (from_id, type);
 
 CREATE INDEX IF NOT EXISTS relationships_in ON relationships (to_id, type);
-
-INSERT OR IGNORE INTO _schema_version (version) VALUES (1);

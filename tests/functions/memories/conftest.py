@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from core.adapters.hrana import HranaDatabases
+from core import migrations
+from core.adapters.hrana import HranaDatabase, HranaDatabases
 from core.adapters.http1 import HttpClient
 from core.adapters.sqlite import SqliteDatabase
-from core.ports import Database, Statement
+from core.ports import Database
 from memories.stores.sqlite import SqliteMemoryStore
-from tests.functions.adapters.sqld import REPOSITORY, Sqld
+from tests.functions.adapters.sqld import Sqld
 
-MIGRATIONS = REPOSITORY / "functions" / "migrations" / "sqlite"
 _numbers = itertools.count()
 
 
@@ -36,37 +35,30 @@ async def http() -> AsyncIterator[HttpClient]:
     await client.close()
 
 
-@pytest.fixture(params=["file", "sqld"])
-async def database(
-    request: pytest.FixtureRequest, tmp_path: Path, sqld: Sqld, http: HttpClient
-) -> AsyncIterator[Database]:
-    """An empty tenant database of each kind, with its schema."""
-    if request.param == "sqld":
-        served = HranaDatabases(http).open(sqld.create(f"w{next(_numbers)}"))
-        await migrate(served)
-        yield served
-    else:
-        local = SqliteDatabase(tmp_path / "memories.db")
-        await migrate(local)
-        yield local
-        await local.close()
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    """An empty tenant database in a file, with its schema."""
+    local = SqliteDatabase(tmp_path / "memories.db")
+    await migrations.apply(local, migrations.load("sqlite"))
+    yield local
+    await local.close()
+
+
+@pytest.fixture
+async def served(sqld: Sqld, http: HttpClient) -> HranaDatabase:
+    """The same behind sqld."""
+    database = HranaDatabases(http).open(sqld.create(f"w{next(_numbers)}"))
+    await migrations.apply(database, migrations.load("sqlite"))
+    return database
+
+
+@pytest.fixture(params=["file", "served"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Each kind in turn."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
 def store(database: Database) -> SqliteMemoryStore:
     return SqliteMemoryStore(database)
-
-
-async def migrate(database: Database) -> None:
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        await database.batch([Statement(sql) for sql in split(path.read_text())], write=True)
-
-
-def split(script: str) -> Iterator[str]:
-    """The statements of a script."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
