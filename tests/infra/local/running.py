@@ -50,6 +50,8 @@ class Daemon:
             )
 
     def start(self) -> None:
+        if self._process is not None:
+            self._process.wait(timeout=60)
         (self.root / "cloud.json").unlink(missing_ok=True)
         self._process = self.launch()
         process = self._process
@@ -103,7 +105,9 @@ class Api:
     port: int
     token: str = "local"
 
-    def __call__(self, method: str, path: str, body: Json | None = None, *, token: str | None = None) -> tuple[int, Any]:
+    def __call__(
+        self, method: str, path: str, body: Json | None = None, *, token: str | None = None
+    ) -> tuple[int, Any]:
         return call(self.port, method, path, body, token=self.token if token is None else token)
 
 
