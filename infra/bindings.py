@@ -38,13 +38,13 @@ class Bindings:
         self, *, config: StackConfig, keys: Keys, control_plane: ControlPlane, limiter: Limiter, store: Store
     ) -> None:
         self._values: dict[str, Callable[[str], pulumi.Input[str]]] = {
-            "EDGE_SECRET": lambda owner: keys.value(f"{owner}-edge-secret"),
+            "EDGE_SECRET": lambda owner: keys.all(f"{owner}-edge-secret"),
             "DATABASE_URL": control_plane.url,
             "REDIS_URL": lambda _: limiter.url,
             "REDIS_TOKEN": lambda _: limiter.token,
-            "KEY_TAG_SECRET": lambda _: keys.value("key-tag-secret"),
-            "PRINCIPAL_SEAL_KEY": lambda _: keys.value("principal-seal-key"),
-            "STORE_SEAL_KEY": lambda _: keys.value("store-seal-key"),
+            "KEY_TAG_SECRET": lambda _: keys.newest("key-tag-secret"),
+            "PRINCIPAL_SEAL_KEY": lambda _: keys.all("principal-seal-key"),
+            "STORE_SEAL_KEY": lambda _: keys.all("store-seal-key"),
             "TURSO_API_URL": lambda _: config.turso_api,
             "TURSO_API_TOKEN": lambda _: config.turso_token,
             "TURSO_ORGANIZATION": lambda _: config.turso_organization,

@@ -33,7 +33,7 @@ class ControlPlane(pulumi.ComponentResource):
             organization=config.supabase_organization,
             name="memorygraph",
             region=config.aws_region,
-            database_password=keys.value("database-password"),
+            database_password=keys.newest("database-password"),
             opts=pulumi.ResourceOptions(parent=self, protect=config.protect),
         )
         schema = Schema(
@@ -41,7 +41,7 @@ class ControlPlane(pulumi.ComponentResource):
             database_url=project.session_url,
             runtime_url=project.transaction_url,
             digest=digest(),
-            roles={reader: keys.value(f"{reader}-database-password") for reader in readers},
+            roles={reader: keys.newest(f"{reader}-database-password") for reader in readers},
             opts=pulumi.ResourceOptions(parent=self),
         )
         self._urls = schema.urls

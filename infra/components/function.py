@@ -60,27 +60,29 @@ class FunctionService(pulumi.ComponentResource):
             function.name,
             name=function.name,
             location=config.region,
-            build_config={
-                "runtime": RUNTIME,
-                "entry_point": function.name,
-                "service_account": builder.email.apply(
-                    lambda email: f"projects/{config.project}/serviceAccounts/{email}"
+            build_config=gcp.cloudfunctionsv2.FunctionBuildConfigArgs(
+                runtime=RUNTIME,
+                entry_point=function.name,
+                service_account=builder.email.apply(lambda email: f"projects/{config.project}/serviceAccounts/{email}"),
+                source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceArgs(
+                    storage_source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceStorageSourceArgs(
+                        bucket=archive.bucket, object=archive.name
+                    )
                 ),
-                "source": {"storage_source": {"bucket": archive.bucket, "object": archive.name}},
-            },
-            service_config={
-                "available_memory": f"{sizing.memory_mb}Mi",
-                "available_cpu": str(sizing.cpu),
-                "timeout_seconds": sizing.timeout_seconds,
-                "max_instance_request_concurrency": sizing.concurrency,
-                "min_instance_count": sizing.min_instances,
-                "max_instance_count": sizing.max_instances,
-                "ingress_settings": "ALLOW_ALL",
-                "all_traffic_on_latest_revision": True,
-                "service_account_email": runner.email,
-                "environment_variables": environment.plain,
-                "secret_environment_variables": secrets.variables,
-            },
+            ),
+            service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
+                available_memory=f"{sizing.memory_mb}Mi",
+                available_cpu=str(sizing.cpu),
+                timeout_seconds=sizing.timeout_seconds,
+                max_instance_request_concurrency=sizing.concurrency,
+                min_instance_count=sizing.min_instances,
+                max_instance_count=sizing.max_instances,
+                ingress_settings="ALLOW_ALL",
+                all_traffic_on_latest_revision=True,
+                service_account_email=runner.email,
+                environment_variables=environment.plain,
+                secret_environment_variables=secrets.variables,
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=[*self._build_grants(builder, config, google), *secrets.ready]
             ),
@@ -93,7 +95,7 @@ class FunctionService(pulumi.ComponentResource):
             member="allUsers",
             opts=pulumi.ResourceOptions(parent=self, depends_on=google.public),
         )
-        self.url = service.service_config.apply(lambda service_config: service_config.uri)
+        self.url = service.service_config.apply(_uri)
         self.register_outputs({})
 
     def _account(self, purpose: str, description: str, google: GoogleProject) -> gcp.serviceaccount.Account:
@@ -141,6 +143,13 @@ class FunctionService(pulumi.ComponentResource):
             )
         )
         return grants
+
+
+def _uri(service: gcp.cloudfunctionsv2.outputs.FunctionServiceConfig | None) -> str:
+    """The run.app address: one hop shorter than the function's own cloudfunctions.net one."""
+    assert service is not None  # the program sets it
+    assert service.uri is not None  # every deployed function has one
+    return service.uri
 
 
 def _member(account: gcp.serviceaccount.Account) -> pulumi.Output[str]:

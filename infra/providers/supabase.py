@@ -14,7 +14,7 @@ from infra.providers.api import Api, ApiError, Unreachable
 from infra.providers.kind import Found, InitFailed, Input, Kind, Log, Output, ProviderError
 from infra.providers.properties import Properties
 
-POLL_SECONDS = 3.0
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 5.0
 PATIENCE_SECONDS = 600.0
 TRANSACTION_PORT, SESSION_PORT = 6543, 5432
 """The pooler's two modes differ by port. A server with another port has no pooler, and one port for both."""
@@ -142,7 +142,7 @@ class Project(Kind):
 
     def _wait(self, ref: str, log: Log) -> None:
         """Return when the project takes connections: minutes after it was made, at once later."""
-        waited, shown = 0.0, ""
+        waited, pause, shown = 0.0, FIRST_POLL_SECONDS, ""
         while True:
             project = self._get(ref)
             status = "REMOVED" if project is None else str(project.get("status"))
@@ -165,8 +165,9 @@ class Project(Kind):
             if status != shown:
                 log(f"waiting for the project: {status}")
                 shown = status
-            self._api.sleep(POLL_SECONDS)
-            waited += POLL_SECONDS
+            self._api.sleep(pause)
+            waited += pause
+            pause = min(pause * 2, LONGEST_POLL_SECONDS)
 
     def _addresses(self, ref: str, password: str) -> Properties:
         poolers = self._api.get("projects", ref, "config", "database", "pooler")

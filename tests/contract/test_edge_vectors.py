@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from core.edge import Hop, check, sign, signed_headers
 from core.problems import Unauthorized
 

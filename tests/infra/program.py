@@ -122,7 +122,6 @@ COMPUTED: dict[str, Callable[[Wire], Wire]] = {
     },
     "RedisDatabase": lambda _: {"endpoint": "test.upstash.io", "restToken": secret("hidden-redis")},
     "Zone": lambda _: {"nameServers": ["a.ns.cloudflare.com", "b.ns.cloudflare.com"]},
-    "Key": lambda _: {"value": secret("hidden-key")},
     "Project": lambda _: {
         "ref": "ref",
         "sessionUrl": secret("hidden-session"),
@@ -156,7 +155,10 @@ class _Monitor(mocks.MockMonitor):
                 request.protect,
                 frozenset(request.dependencies) - {request.parent},
             )
-        outputs = {**inputs, **COMPUTED.get(kind, lambda _: {})(inputs)}
+        computed = COMPUTED.get(kind)
+        outputs = {**inputs, **(computed(inputs) if computed else {})}
+        if kind == "Key":
+            outputs["value"] = secret(f"hidden-{request.name}")
         return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=struct(outputs))
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
@@ -166,7 +168,9 @@ class _Monitor(mocks.MockMonitor):
 
     def Invoke(self, request: Any) -> Any:
         answer = self._answers.gcp if request.tok.startswith("gcp:") else self._answers.cloudflare
-        return resource_pb2.ResourceInvokeResponse(**{"return": struct(answer)})
+        response = resource_pb2.ResourceInvokeResponse()
+        getattr(response, "return").update(answer)
+        return response
 
 
 class _NoMocks(mocks.Mocks):
@@ -200,7 +204,7 @@ def run(
             set_all_config(dict(config), secret_keys)
             monitor = _Monitor(found, answers)
             set_mocks(_NoMocks(), project=PROJECT, stack=STACK, preview=False, monitor=monitor, logger=LOG)
-            settings.set_root_resource(None)
+            settings.set_root_resource(None)  # type: ignore[arg-type]  # what resets it
             loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: _nothing(function())))
         finally:
             loop.run_until_complete(loop.shutdown_default_executor())

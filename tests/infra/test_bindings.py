@@ -11,7 +11,10 @@ from core.settings import Secret, Settings
 from declarations import FUNCTIONS, ProvisioningSettings
 from infra.bindings import Bindings, Unbound
 
-OWNERS = {**{function.name: function.settings for function in FUNCTIONS}, "provisioning": ProvisioningSettings}
+OWNERS: dict[str, type[Settings]] = {
+    **{function.name: function.settings for function in FUNCTIONS},
+    "provisioning": ProvisioningSettings,
+}
 
 
 class _Anything:
@@ -21,7 +24,7 @@ class _Anything:
         self._path = path
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("value", "url") and self._path in ("keys", "control_plane"):
+        if name in ("all", "newest", "url") and self._path in ("keys", "control_plane"):
             return lambda owner: f"{self._path}.{name}({owner})"
         return f"{self._path}.{name}"
 
@@ -54,7 +57,7 @@ def test_what_is_bound_loads(bindings: Bindings, owner: str) -> None:
 def test_each_owner_has_its_own_edge_secret_and_database_role(bindings: Bindings) -> None:
     for owner, settings in OWNERS.items():
         secret = bindings.bind(owner, settings).secret
-        assert secret["EDGE_SECRET"] == f"keys.value({owner}-edge-secret)"
+        assert secret["EDGE_SECRET"] == f"keys.all({owner}-edge-secret)"
         assert secret["DATABASE_URL"] == f"control_plane.url({owner})"
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from declarations import FUNCTIONS, PREFIX, ProvisioningSettings
+from tests.infra import program
 from tests.infra.program import Graph, Resource
 from tests.infra.wire import is_secret, plain
 
@@ -114,11 +115,15 @@ def test_sizes_are_the_declared_ones(real: Graph) -> None:
         )
 
 
-@pytest.mark.parametrize("kind", ["Key", "Project", "Group", "Zone", "Secret"])
+@pytest.mark.parametrize("kind", ["Project", "Group", "Zone", "Secret"])
 def test_data_secrets_and_the_zone_are_protected(real: Graph, local: Graph, kind: str) -> None:
     assert real.of(kind)
     assert all(resource.protect for resource in real.of(kind))
     assert not any(resource.protect for resource in local.of(kind))
+
+
+def test_keys_that_data_depends_on_are_protected(real: Graph) -> None:
+    assert {key.name for key in real.of("Key") if key.protect} == {"key-tag-secret-1", "store-seal-key-1"}
 
 
 def test_what_must_be_replaceable_is_not_protected(real: Graph) -> None:
@@ -183,6 +188,18 @@ def test_the_operators_variables_are_exported_as_one_secret(real: Graph) -> None
     assert values["DATABASE_URL"] == "postgresql://provisioning:hidden"
     assert values["REDIS_URL"] == "https://test.upstash.io"
     assert values["TURSO_API_TOKEN"] == "hidden-turso"
+
+
+def test_a_rotation_hands_out_both_generations_and_then_one() -> None:
+    def rotated(rotation: str) -> Graph:
+        config = {**program.REAL, "memorygraph-cloud:rotation": rotation}
+        return program.run(config, program.REAL_ANSWERS)
+
+    between, after = rotated('{"memories-edge-secret": [2, 1]}'), rotated('{"memories-edge-secret": [2]}')
+    versions = [graph.one("SecretVersion", "memories-edge-secret")["secretData"] for graph in (between, after)]
+    assert versions == ["hidden-memories-edge-secret-2 hidden-memories-edge-secret-1", "hidden-memories-edge-secret-2"]
+    assert {key.name for key in after.of("Key")} >= {"memories-edge-secret-2", "key-tag-secret-1"}
+    assert "memories-edge-secret-1" not in {key.name for key in after.of("Key")}
 
 
 def test_both_clouds_get_the_same_resources(real: Graph, local: Graph) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from declarations import FUNCTIONS, MEMORIES
+from declarations import FUNCTIONS, MEMORIES, Function
 from infra import source
 from infra.source import SourceError, contents, digest, files, without_sizing
 
@@ -59,7 +59,7 @@ def test_broken_declarations_are_named() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
-def test_the_archive_holds_what_a_function_needs(function: source.Function) -> None:
+def test_the_archive_holds_what_a_function_needs(function: Function) -> None:
     names = list(files(function))
     assert names == sorted(names)
     assert {
@@ -76,7 +76,7 @@ def test_the_archive_holds_what_a_function_needs(function: source.Function) -> N
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
-def test_sizes_are_not_in_the_archive(function: source.Function) -> None:
+def test_sizes_are_not_in_the_archive(function: Function) -> None:
     declarations = contents(files(function)["declarations.py"]).decode()
     original = (source.FUNCTIONS / "declarations.py").read_text()
     assert "sizing=" in original

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,16 @@ def interpreter(requirements: Path) -> Path:
         environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
         base = Path(sys.base_prefix) / "bin" / "python3"
         _run([uv, "venv", "--quiet", "--clear", "--relocatable", "--no-project", "--python", base, half], environment)
-        sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", half / "bin" / "python", requirements]
+        sync: list[str | Path] = [
+            uv,
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            half / "bin" / "python",
+            requirements,
+        ]
         _run(sync, environment)
         try:
             half.rename(folder)
@@ -108,6 +117,6 @@ def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             return
 
 
-def _run(words: list[str | Path], environment: dict[str, str]) -> None:
+def _run(words: Sequence[str | Path], environment: dict[str, str]) -> None:
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -130,7 +130,7 @@ def test_paths_and_queries_arrive_verbatim(worker: Worker, origin: Origin, targe
 
 
 def test_raw_unicode_in_a_path_is_encoded_and_signed_so(worker: Worker, origin: Origin) -> None:
-    with socket.create_connection(tuple(worker.host.split(":")), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", urlsplit(worker.url).port), timeout=10) as raw:
         raw.sendall(f"GET {PATH}/ü?q=ü HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n\r\n".encode())
         assert raw.recv(100).startswith(b"HTTP/1.1 200")
     seen = origin.last

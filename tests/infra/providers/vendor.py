@@ -40,8 +40,8 @@ def serving() -> Iterator[Vendor]:
             vendor.calls.append(call)
             vendor.bodies.append(body)
             vendor.tokens.add(self.headers["Authorization"])
-            route = vendor.routes.get(call, lambda _: (404, {"message": "not found"}))
-            status, content, *more = route(body)
+            route = vendor.routes.get(call)
+            status, content, *more = route(body) if route else (404, {"message": "not found"})
             data = b"" if content is None else content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             for name, value in (more[0] if more else {}).items():
