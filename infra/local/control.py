@@ -11,7 +11,7 @@ from infra.local.places import Places
 from infra.local.processes import Record
 from infra.local.trouble import Trouble
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 
 
 def call(cloud: Record, method: str, path: str) -> Any:

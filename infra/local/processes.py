@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local import tools
+from infra.local import tools, uv
 from infra.local.places import Places, make_private
 from infra.local.trouble import Trouble
 
@@ -74,7 +74,7 @@ def _running(wanted: Callable[[list[bytes]], bool]) -> list[int]:
     return found
 
 
-def start(places: Places, module: str, env: dict[str, str] | None = None) -> Record:
+def start(places: Places, module: str) -> Record:
     """Start a process that outlives this command, and wait until it serves. Raises Trouble with what it said."""
     make_private(places.root)
     places.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def start(places: Places, module: str, env: dict[str, str] | None = None) -> Rec
         process = subprocess.Popen(
             [str(places.python), "-m", module, "--root", str(places.root)],
             cwd=places.repo,
-            env=env or clean_environment(),
+            env=clean_environment() | uv.settings(places),  # the daemon builds the functions' environments
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

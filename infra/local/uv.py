@@ -63,11 +63,16 @@ def version(command: str) -> tuple[int, int, int] | None:
 def environment(places: Places) -> dict[str, str]:
     """What uv runs with: never another Python than ours, and a cache that can be written."""
     env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"}}
-    env.update(UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
-    env.setdefault("UV_HTTP_TIMEOUT", "60")
-    if "UV_CACHE_DIR" not in env and not home_is_writable():
-        env["UV_CACHE_DIR"] = str(places.root / "cache" / "uv")
-    return env
+    return env | settings(places)
+
+
+def settings(places: Places) -> dict[str, str]:
+    """The variables of uv that are ours to set."""
+    found = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    found["UV_HTTP_TIMEOUT"] = os.environ.get("UV_HTTP_TIMEOUT", "60")
+    if "UV_CACHE_DIR" not in os.environ and not home_is_writable():
+        found["UV_CACHE_DIR"] = str(places.root / "cache" / "uv")
+    return found
 
 
 def home_is_writable() -> bool:
