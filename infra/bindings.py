@@ -42,7 +42,7 @@ class Bindings:
             "DATABASE_URL": control_plane.url,
             "REDIS_URL": lambda _: limiter.url,
             "REDIS_TOKEN": lambda _: limiter.token,
-            "KEY_TAG_SECRET": lambda _: keys.newest("key-tag-secret"),
+            "KEY_TAG_SECRET": lambda _: keys.all("key-tag-secret"),
             "PRINCIPAL_SEAL_KEY": lambda _: keys.all("principal-seal-key"),
             "STORE_SEAL_KEY": lambda _: keys.all("store-seal-key"),
             "TURSO_API_URL": lambda _: config.turso_api,

@@ -27,7 +27,7 @@ class Keys(pulumi.ComponentResource):
         self.register_outputs({})
 
     def newest(self, name: str) -> pulumi.Output[str]:
-        """The secret text of one key, for those who know only one: passwords, the tag of API keys."""
+        """The secret text of one key, for those who can know only one: passwords."""
         return self._made(name)[0]
 
     def all(self, name: str) -> pulumi.Output[str]:
