@@ -180,6 +180,28 @@ def test_supabases_data_api_reaches_nothing(shared_control_plane: ControlPlaneUr
             connection.execute(statement.encode())
 
 
+@pytest.mark.parametrize("role", ["public", *OUTSIDERS])
+def test_the_schema_is_closed_to_others(shared_control_plane: ControlPlaneUrls, role: str) -> None:
+    statement = (
+        f"SELECT has_schema_privilege('{role}', 'app', 'USAGE'), has_schema_privilege('{role}', 'app', 'CREATE')"
+    )
+    assert run(shared_control_plane.owner, statement) == [(False, False)]
+
+
+async def test_a_grant_by_mistake_still_shows_no_row(control: ControlPlane, control_plane: ControlPlaneUrls) -> None:
+    await open_all(control)
+    with psycopg.connect(control_plane.owner) as connection:
+        connection.execute("GRANT USAGE ON SCHEMA app TO anon")
+        connection.execute("SET LOCAL ROLE app_owner")
+        tables = ("accounts", "workspaces", "members", "api_keys")
+        for table in tables:
+            connection.execute(f"GRANT SELECT ON app.{table} TO anon".encode())
+        connection.execute("SET LOCAL ROLE anon")
+        for table in tables:
+            assert connection.execute(f"SELECT count(*) FROM app.{table}".encode()).fetchone() == (0,)
+        connection.rollback()
+
+
 def test_every_function_of_the_schema_is_pinned(shared_control_plane: ControlPlaneUrls) -> None:
     """SECURITY DEFINER, a fixed search path with the temporary schema last, owned by the powerless owner role."""
     rows = run(

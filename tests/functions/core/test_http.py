@@ -248,6 +248,7 @@ async def test_wide_is_not_deep(site: Site, body: bytes) -> None:
 async def test_the_largest_body_and_one_byte_more(site: Site) -> None:
     largest = b'"' + b"x" * (BODY_LIMIT_BYTES - 2) + b'"'
     assert (await site("POST", "/things", body=largest)).status == 201
+    assert (await site("POST", "/things", body=largest + b" ")).status == 413
     endless: list[bytes | None] = [b"x" * (BODY_LIMIT_BYTES // 2)] * 3 + [None]  # the rest is never asked for
     assert (await site("POST", "/things", body=endless)).status == 413
 
