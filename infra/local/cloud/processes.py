@@ -103,6 +103,18 @@ async def run(launch: Launch, log: Path, *, timeout: float) -> int:
         await kill(process)
 
 
+def working_in(folder: Path) -> list[int]:
+    """Processes, other than ended ones, whose working directory is `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended, or is not ours to look at
+                ended = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+                if not ended and (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+    return found
+
+
 async def kill(process: asyncio.subprocess.Process) -> None:
     """Kill a child and what it started, and wait until it is gone; one that has ended is done."""
     if process.returncode is None:

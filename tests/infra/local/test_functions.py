@@ -1,9 +1,11 @@
-"""A function runs from the very zip that was declared, as the platform would run it, with the rights that it was given."""
+"""A function runs from the very zip that was declared, as the platform would run it, with the rights it was given."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -57,14 +59,10 @@ def test_requests_over_32_mib_are_refused(function: tuple[str, int]) -> None:
 def test_a_body_of_unknown_length_is_counted(function: tuple[str, int]) -> None:
     chunk = b"100000\r\n" + b"x" * MIB + b"\r\n"
     body = chunk * 33 + b"0\r\n\r\n"
-    import socket
-
     with socket.create_connection(("127.0.0.1", function[1]), timeout=30) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        try:
+        with contextlib.suppress(OSError):  # it may hang up as soon as it has answered
             connection.sendall(body)
-        except OSError:
-            pass  # it may hang up as soon as it has answered
         assert connection.recv(64).startswith(b"HTTP/1.1 413")
 
 
@@ -105,7 +103,8 @@ def test_it_is_started_again_when_it_dies(daemon: Daemon, function: tuple[str, i
     assert daemon.part("function")["restarts"] == first["restarts"] + 1
 
 
-def test_a_frozen_function_is_shown_as_unwell(daemon: Daemon, function: tuple[str, int]) -> None:
+@pytest.mark.usefixtures("function")
+def test_a_frozen_function_is_shown_as_unwell(daemon: Daemon) -> None:
     pid = daemon.part("function")["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -159,7 +158,8 @@ def test_the_build_account_must_reach_the_source(undeployed: Deployed) -> None:
         undeployed.make(FUNCTION, inputs)
 
 
-def test_a_grant_in_use_is_kept(deployed: Deployed, function: tuple[str, int]) -> None:
+@pytest.mark.usefixtures("function")
+def test_a_grant_in_use_is_kept(deployed: Deployed) -> None:
     grant = dict(deployed.made)[SECRET_GRANT]
     with pytest.raises(Refused) as refused:
         deployed.engine.delete(SECRET_GRANT, grant)

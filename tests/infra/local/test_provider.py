@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from google.protobuf import empty_pb2
 from pulumi.runtime import proto
 
 from tests.infra.local import program
@@ -16,7 +17,7 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 def test_it_can_be_attached(engine: Engine) -> None:
     engine.stub.Attach(proto.PluginAttach(address="x"))
-    assert engine.stub.GetPluginInfo(proto.provider_pb2.google_dot_protobuf_dot_empty__pb2.Empty()).version == "99.0.0"
+    assert engine.stub.GetPluginInfo(empty_pb2.Empty()).version == "99.0.0"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra.local.cloud.paths import outside
 from tests.infra.local.running import Api, Daemon, Json, alive, wait_for
 
 PASSWORD = "a 'quoted' password"
@@ -100,7 +101,8 @@ def test_it_recovers_from_a_kill_with_every_acknowledged_write(login: dict[str, 
         assert connection.execute("select count(*) from kept").fetchone() == (1000,)
 
 
-def test_a_frozen_server_is_shown_as_unwell(project: Json, daemon: Daemon) -> None:
+@pytest.mark.usefixtures("project")
+def test_a_frozen_server_is_shown_as_unwell(daemon: Daemon) -> None:
     pid = daemon.part("postgres")["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -111,8 +113,6 @@ def test_a_frozen_server_is_shown_as_unwell(project: Json, daemon: Daemon) -> No
 
 
 def test_deleting_a_project_leaves_nothing(api: Api, daemon: Daemon) -> None:
-    from infra.local.cloud.paths import outside
-
     _, made = api("POST", "/v1/projects", {**PROJECT, "name": "short-lived"})
     wait_for(lambda: api("GET", f"/v1/projects/{made['ref']}")[1]["status"] == "ACTIVE_HEALTHY")
     pid = daemon.parts()[f"postgres-{made['ref']}"]["pid"]

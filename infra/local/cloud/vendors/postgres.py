@@ -141,9 +141,9 @@ class Postgres:
             connection.execute(sql.SQL(SETUP).format(password=sql.Literal(password)))
 
     async def _launch(self, _ready: int) -> Launch:
-        # A kill -9 leaves the lock file; one that names another live process is handled by PostgreSQL itself.
-        port = self._cloud.ports.claim(self.name)
         package = await asyncio.to_thread(self._make_folders)
+        await asyncio.to_thread(_clear_lock, self._data)
+        port = self._cloud.ports.claim(self.name)
         return Launch(
             argv=(
                 str(package / "native" / "bin" / "postgres"),
@@ -211,6 +211,22 @@ def _write_for(path: Path, text: str, user: User | None) -> None:
     path.write_text(text)
     if user:
         os.chown(path, user.uid, user.gid)
+
+
+def _clear_lock(data: Path) -> None:
+    """Remove the lock file that a killed server left.
+
+    PostgreSQL does so itself, but not while a zombie has the process id, and in a container nobody may ever collect it.
+
+    Raises:
+        CloudError: processes of that server still run; without the file nothing would keep a second one off the data.
+    """
+    lock = data / "postmaster.pid"
+    if not lock.exists():
+        return
+    if left := processes.working_in(data):
+        raise CloudError(f"PostgreSQL of an earlier run is still ending (processes {', '.join(map(str, left))}).")
+    lock.unlink()
 
 
 def _everyone_reaches(path: Path) -> bool:
