@@ -1,0 +1,527 @@
+"""The routes, in the wire shapes of both clients (client contract, sections 2-7)."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import migrations
+from core.adapters.sqlite import SqliteDatabase
+from core.ports import Statement
+from declarations import MEMORIES, VERSION
+from memories import handlers
+from memories.model import MemoryType
+from memories.relationship_types import SYMMETRIC, Category, RelationshipType
+from tests.functions.memories.wire import Wire, check_memory, check_related, check_relationship
+
+MCP_MEMORY = {
+    "id": "6f1d3c1e-5b0e-4f7c-9d43-2f6d7c1b8a90",
+    "type": "solution",
+    "title": "Fixed Redis timeout",
+    "content": "Raised the pool size.",
+    "tags": ["redis", "payment"],
+    "importance": 0.8,
+    "confidence": 0.9,
+    "context": {"project_path": "/projects/shop", "languages": ["python"]},
+}
+UNKNOWN = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture
+def wire(file: SqliteDatabase) -> Wire:
+    return Wire({"http://one.localhost": file})
+
+
+async def test_health(wire: Wire) -> None:
+    answer = await wire("GET", "/health", key=None)
+    assert (answer.status, answer.json()) == (200, {"status": "healthy", "version": VERSION})
+    assert (await wire("GET", "/health")).status == 200
+    assert (await wire("GET", "/health", key="mg_wrong")).status == 401
+
+
+# Single memories.
+
+
+async def test_the_mcp_clients_store(wire: Wire) -> None:
+    stored = check_memory(await wire.ok("POST", "/memories", MCP_MEMORY, 201))
+    assert stored == {
+        **MCP_MEMORY,
+        "summary": None,
+        "created_at": "2025-01-31T09:15:27.123457+00:00",
+        "updated_at": "2025-01-31T09:15:27.123457+00:00",
+    }
+    assert await wire.ok("GET", f"/memories/{MCP_MEMORY['id']}") == stored
+
+
+async def test_the_sdks_create_and_get(wire: Wire) -> None:
+    sent = {"type": "fix", "title": "T", "content": "C", "tags": [], "importance": 0.5, "context": {"crew_id": "x"}}
+    stored = check_memory(await wire.ok("POST", "/memories", sent, 201))
+    assert stored["id"].startswith("mem_")
+    assert (stored["confidence"], stored["context"]) == (0.8, {"crew_id": "x"})
+    assert await wire.ok("GET", f"/memories/{stored['id']}?include_relationships=true") == stored
+
+
+async def test_a_repeated_store_is_an_upsert(wire: Wire) -> None:
+    first = await wire.ok("POST", "/memories", MCP_MEMORY, 201)
+    again = await wire.ok("POST", "/memories", MCP_MEMORY, 200)
+    assert again == {**first, "updated_at": again["updated_at"]}
+    whole = {"id": MCP_MEMORY["id"], "type": "fix", "title": "Other", "content": "x"}
+    replaced = check_memory(await wire.ok("POST", "/memories", whole, 200))
+    assert (replaced["tags"], replaced["context"], replaced["importance"]) == ([], None, 0.5)
+    assert (await wire.ok("GET", "/memories"))["total"] == 1
+
+
+async def test_the_mcp_clients_update(wire: Wire) -> None:
+    stored = await wire.store(**MCP_MEMORY)
+    sent = {"title": " New ", "content": "C2", "summary": "s", "tags": ["MIXED Case", "mixed case"], "importance": 1}
+    updated = check_memory(await wire.ok("PUT", f"/memories/{stored['id']}", sent))
+    assert updated == {
+        **stored,
+        **{"title": "New", "content": "C2", "summary": "s", "tags": ["mixed case"], "importance": 1.0},
+        "updated_at": updated["updated_at"],
+    }
+    assert updated["updated_at"] > stored["updated_at"]
+    assert await wire.ok("GET", f"/memories/{stored['id']}") == updated
+
+
+async def test_patch_is_partial(wire: Wire) -> None:
+    stored = await wire.store(**MCP_MEMORY, summary="old")
+    changes: list[dict[str, Any]] = [{"title": "Only"}, {"tags": []}, {"importance": 0}, {"summary": None}]
+    for change in (*changes, {"context": None}, {}):
+        updated = check_memory(await wire.ok("PATCH", f"/memories/{stored['id']}", change))
+        assert updated == {**stored, **change, "updated_at": updated["updated_at"]}
+        stored = updated
+    same = await wire.ok("PATCH", f"/memories/{stored['id']}", {"title": None, "tags": None, "nonsense": 1})
+    assert same == stored
+
+
+async def test_delete(wire: Wire) -> None:
+    await wire.store(id="a")
+    answer = await wire("DELETE", "/memories/a")
+    assert (answer.status, answer.body) == (204, b"")
+    for method in ("DELETE", "GET"):
+        await wire.bad(method, "/memories/a", status=404)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("memory_id", [UNKNOWN, "a%20b", "%00", "..", "x" * 300])
+async def test_unknown_ids_are_404(wire: Wire, method: str, memory_id: str) -> None:
+    await wire.bad(method, f"/memories/{memory_id}", {"title": "x"} if method[0] == "P" else b"", 404)
+
+
+BAD_FIELDS: dict[str, list[Any]] = {
+    "title": ["", " \n\t", "x" * 201, None, 5, ["x"], "nul\0"],
+    "content": ["", "  ", None, True, {}, "\0"],
+    "type": ["", "memory", None, 3],
+    "summary": ["x" * 501, 5, "\0"],
+    "tags": ["redis", {"a": 1}, ["x" * 101], [str(number) for number in range(51)]],
+    "importance": [-0.1, 1.1, True, "0.5", []],
+    "confidence": [2, False, "high"],
+    "id": ["", "a/b", "a b", "é", "..", "recent", "recall", 7, "x" * 201, "a\n"],
+    "context": ["text", ["x"], 1, {"k": "\0"}, {"k": {"\0": [1]}}],
+}
+BAD_SEARCHES: dict[str, list[Any]] = {
+    "limit": [0, -1, 1001, 1.5, True, "ten"],
+    "offset": [-1, 1 << 40, "x"],
+    "query": [5, ["x"], "\0"],
+    "memory_types": ["fix", 3],
+    "tags": ["x", {}],
+    "min_importance": [2, "high", True],
+    "search_tolerance": ["loose"],
+    "created_after": ["yesterday"],
+    "created_before": [5],
+    "terms": ["x"],
+    "match_mode": [1],
+}
+
+
+def cases(table: dict[str, list[Any]]) -> list[tuple[str, Any]]:
+    return [(field, value) for field, values in table.items() for value in values]
+
+
+@pytest.mark.parametrize(("field", "value"), cases(BAD_FIELDS))
+async def test_what_is_wrong_is_named_and_nothing_stored(wire: Wire, field: str, value: Any) -> None:
+    assert list(await wire.bad("POST", "/memories", {**MCP_MEMORY, field: value})) == [field]
+    assert (await wire.ok("GET", "/memories"))["total"] == 0
+    if field != "id" and value is not None:
+        stored = await wire.store(id="a")
+        assert list(await wire.bad("PUT", "/memories/a", {field: value})) == [field]
+        assert await wire.ok("GET", "/memories/a") == stored
+
+
+async def test_faults_inside_a_list_and_several_at_once(wire: Wire) -> None:
+    faults = await wire.bad("POST", "/memories", {"title": "x" * 500, "content": "c", "tags": ["ok", 7]})
+    assert faults == {
+        "type": "is missing",
+        "title": "must be at most 200 characters; it has 500",
+        "tags.1": "must be text",
+    }
+    for body in (b"[]", b'"x"', b"1", b"null"):
+        assert await wire.bad("POST", "/memories", body) == {}
+
+
+async def test_limits_count_after_stripping(wire: Wire) -> None:
+    stored = await wire.store(title="  " + "x" * 200 + "\n", summary=" " + "y" * 500, tags=[" " + "Z" * 100, " "])
+    check_memory(stored)
+    assert (len(stored["title"]), len(stored["summary"]), stored["tags"]) == (200, 500, ["z" * 100])
+    assert (await wire.store(summary="  "))["summary"] is None
+    assert len((await wire.store(content="c" * 500_000))["content"]) == 500_000
+
+
+async def test_null_optional_fields_are_absent(wire: Wire) -> None:
+    stored = check_memory(
+        await wire.store(id=None, summary=None, tags=None, importance=None, confidence=None, context=None)
+    )
+    assert (stored["tags"], stored["importance"], stored["confidence"]) == ([], 0.5, 0.8)
+
+
+async def test_context_is_kept_but_for_what_the_mcp_client_cannot_read(wire: Wire) -> None:
+    sent = {
+        "role": "human",
+        "turn": 3,
+        "score": 0.5,
+        "flag": True,
+        "none": None,
+        "deep": {"a": [None, {"b": 1}]},
+        "project_path": 7,
+        "git_commit": None,
+        "git_branch": ["main"],
+        "working_directory": True,
+        "files_involved": "a.py",
+        "languages": ["python", None, 3],
+        "frameworks": None,
+        "technologies": {"x": 1},
+        "additional_metadata": ["x"],
+    }
+    stored = check_memory(await wire.store(id="a", context=sent))
+    assert stored["context"] == {
+        "role": "human",
+        "turn": 3,
+        "score": 0.5,
+        "flag": True,
+        "deep": {"a": [None, {"b": 1}]},
+        "project_path": "7",
+        "git_branch": '["main"]',
+        "working_directory": "true",
+        "files_involved": ["a.py"],
+        "languages": ["python", "3"],
+        "technologies": ['{"x":1}'],
+        "additional_metadata": {"value": ["x"]},
+    }
+    assert await wire.ok("GET", "/memories/a") == stored
+
+
+# Relationships.
+
+
+async def test_both_clients_create_relationships(wire: Wire) -> None:
+    for name in "abc":
+        await wire.store(id=name)
+    context = '{"text": "partially", "scope": "partial"}'
+    sent: dict[str, Any] = {"from_memory_id": "a", "to_memory_id": "b", "relationship_type": "SOLVES"}
+    made = check_relationship(await wire.ok("POST", "/relationships", {**sent, "context": context, "strength": 1}, 201))
+    assert made["id"].startswith("rel_")
+    assert (made["context"], made["strength"], made["confidence"]) == (context, 1.0, 0.8)
+    assert made["created_at"] == made["valid_from"] == made["recorded_at"]
+    plain = check_relationship(await wire.ok("POST", "/relationships", {**sent, "to_memory_id": "c"}, 201))
+    assert (plain["context"], plain["strength"]) == (None, 0.5)
+    low = {"from_memory_id": "b", "to_memory_id": "c", "relationship_type": "similar_to", "context": None}
+    assert (await wire.ok("POST", "/relationships", low, 201))["relationship_type"] == "SIMILAR_TO"
+
+
+async def test_refused_relationships(wire: Wire) -> None:
+    for name in "ab":
+        await wire.store(id=name)
+    good = {"from_memory_id": "a", "to_memory_id": "b", "relationship_type": "SIMILAR_TO"}
+    await wire.ok("POST", "/relationships", good, 201)
+    back = {**good, "from_memory_id": "b", "to_memory_id": "a"}
+    assert "to_memory_id" in await wire.bad("POST", "/relationships", back)
+    assert "to_memory_id" in await wire.bad("POST", "/relationships", {**good, "to_memory_id": "a"})
+    answer = await wire("POST", "/relationships", {**good, "to_memory_id": UNKNOWN})
+    assert answer.status == 404
+    assert UNKNOWN in answer.json()["detail"]
+    for field, value in (
+        ("relationship_type", "FIXES"),
+        ("relationship_type", None),
+        ("from_memory_id", None),
+        ("to_memory_id", "a/b"),
+        ("strength", 1.5),
+        ("strength", True),
+        ("confidence", "1"),
+        ("context", {"text": "x"}),
+        ("context", "x" * 50_001),
+    ):
+        assert list(await wire.bad("POST", "/relationships", {**good, field: value})) == [field]
+    assert (await wire.ok("GET", "/graphs/statistics"))["total_relationships"] == {"count": 1}
+
+
+async def test_a_repeated_relationship_is_one_and_a_later_one_another(wire: Wire) -> None:
+    for name in "ab":
+        await wire.store(id=name)
+    sent = {"from_memory_id": "a", "to_memory_id": "b", "relationship_type": "SOLVES", "context": "why"}
+    first = await wire.ok("POST", "/relationships", sent, 201)
+    wire.clock.advance(seconds=11)  # a store that woke for 10 s, and the client's pause
+    assert await wire.ok("POST", "/relationships", sent, 201) == first
+    wire.clock.advance(seconds=60)
+    assert (await wire.ok("POST", "/relationships", sent, 201))["id"] != first["id"]
+
+
+async def test_related_in_both_dialects(wire: Wire) -> None:
+    for name in "abcd":
+        await wire.store(id=name, title=name)
+    for from_id, to_id, type_, strength in (
+        ("b", "a", "SOLVES", 0.9),
+        ("a", "c", "CAUSES", 0.2),
+        ("c", "d", "CAUSES", 1),
+    ):
+        sent = {"from_memory_id": from_id, "to_memory_id": to_id, "relationship_type": type_, "strength": strength}
+        await wire.ok("POST", "/relationships", sent, 201)
+    mcp = check_related(await wire.ok("GET", "/search/memories/a/related?max_depth=2&relationship_types=CAUSES,SOLVES"))
+    sdk = check_related(
+        await wire.ok("GET", "/memories/a/related?max_depth=2&relationship_types=CAUSES&relationship_types=solves")
+    )
+    assert mcp == sdk
+    assert [(item["memory"]["id"], item["depth"]) for item in sdk["related"]] == [("d", 2), ("b", 1), ("c", 1)]
+    assert mcp["related_memories"][1]["relationship"] == {
+        "id": mcp["related_memories"][1]["relationship"]["id"],
+        **{"type": "SOLVES", "from_memory_id": "b", "to_memory_id": "a"},
+        **{"strength": 0.9, "confidence": 0.8, "context": None},
+    }
+    nearest = check_related(await wire.ok("GET", "/memories/a/related"))
+    assert [item["memory"]["id"] for item in nearest["related"]] == ["b", "c"]
+    caused = await wire.ok("GET", "/memories/a/related?relationship_types=CAUSES&max_depth=5")
+    assert [item["memory"]["id"] for item in caused["related"]] == ["d", "c"]
+    assert await wire.ok("GET", "/memories/b/related?relationship_types=CAUSES") == {
+        "related": [],
+        "related_memories": [],
+    }
+    for path in ("/memories/nope/related", "/search/memories/nope/related"):
+        await wire.bad("GET", path, status=404)
+
+
+@pytest.mark.parametrize("query", ["max_depth=0", "max_depth=11", "max_depth=two", "max_depth=1.5", "max_depth="])
+async def test_bad_depths(wire: Wire, query: str) -> None:
+    await wire.store(id="a")
+    assert list(await wire.bad("GET", f"/memories/a/related?{query}")) == ["max_depth"]
+
+
+async def test_unknown_relationship_types_in_a_filter(wire: Wire) -> None:
+    await wire.store(id="a")
+    faults = await wire.bad("GET", "/memories/a/related?relationship_types=CAUSES,NOPE")
+    assert list(faults) == ["relationship_types.1"]
+
+
+def test_the_types_of_relationships() -> None:
+    assert len(RelationshipType) == 35
+    for category in Category:
+        assert len([type_ for type_ in RelationshipType if type_.category is category]) == 5
+    examples = {
+        **{"BREAKS": "causal", "SOLVES": "solution", "USED_IN": "context", "BUILDS_ON": "learning"},
+        **{"OPPOSITE_OF": "similarity", "FOLLOWS": "workflow", "VALIDATED_BY": "quality"},
+    }
+    assert {type_: RelationshipType(type_).category for type_ in examples} == examples
+    assert len(SYMMETRIC) == 7
+    assert len(MemoryType) == 13
+
+
+# Search.
+
+
+async def search_ids(wire: Wire, method: str, path: str, body: Any = b"") -> list[str]:
+    page = await wire.ok(method, path, body)
+    return [check_memory(memory)["id"] for memory in page["memories"]]
+
+
+async def test_tags_are_any_of_for_the_mcp_client_and_all_of_for_the_sdk(wire: Wire) -> None:
+    await wire.store(id="both", tags=["session:S", "role:human"])
+    await wire.store(id="one", tags=["session:s"])
+    await wire.store(id="comma", tags=["a,b"])
+    assert await search_ids(wire, "POST", "/search/advanced", {"tags": ["Session:S", "role:human"]}) == ["one", "both"]
+    assert await search_ids(wire, "GET", "/memories?tags=session:S&tags=role:human") == ["both"]
+    assert await search_ids(wire, "GET", "/memories?tags=a,b") == ["comma"]
+    assert await search_ids(wire, "GET", "/memories?tags=") == ["comma", "one", "both"]
+
+
+async def test_every_way_to_search_gives_the_same_page(wire: Wire) -> None:
+    for number in range(5):
+        await wire.store(id=f"m{number}", title=f"Cache {number}", type="fix", importance=number / 10)
+    await wire.store(id="other", type="task", title="cache")
+    project = {"project_path": "/p q"}
+    await wire.store(id="there", title="cache there", type="fix", importance=0.9, context=project)
+    body = {"query": "CACHES", "memory_types": ["fix"], "min_importance": 0.2, "limit": 2, "offset": 1}
+    page = await wire.ok("POST", "/search/advanced", body)
+    assert [memory["id"] for memory in page["memories"]] == ["m4", "m3"]
+    assert {name: page[name] for name in ("total", "limit", "offset", "has_more")} == {
+        "total": 4,
+        "limit": 2,
+        "offset": 1,
+        "has_more": True,
+    }
+    query = "query=CACHES&memory_types=fix&memory_types=code_pattern&min_importance=0.2&limit=2&offset=1"
+    assert await wire.ok("GET", f"/memories?{query}") == page
+    assert await wire.ok("GET", f"/memories/recall?{query}") == page
+    assert await wire.ok("POST", "/search/recall", body) == page
+    last = await wire.ok("POST", "/search/advanced", {**body, "offset": 3})
+    assert ([memory["id"] for memory in last["memories"]], last["has_more"]) == (["m2"], False)
+    beyond = await wire.ok("POST", "/search/advanced", {**body, "offset": 9})
+    assert (beyond["memories"], beyond["total"], beyond["has_more"]) == ([], 4, False)
+    assert await search_ids(wire, "POST", "/search/advanced", {"project_path": "/p q"}) == ["there"]
+    assert await search_ids(wire, "GET", "/memories/recall?query=there&project_path=/p%20q") == ["there"]
+    assert await search_ids(wire, "GET", "/memories?memory_types=task,error") == ["other"]
+
+
+async def test_default_limits(wire: Wire) -> None:
+    for number in range(60):
+        await wire.store(id=f"m{number}", title="word")
+    for method, path, body, expected in (
+        ("POST", "/search/advanced", {}, 50),
+        ("POST", "/search/recall", {"query": "word"}, 20),
+        ("GET", "/memories", b"", 20),
+        ("GET", "/memories/recall?query=word", b"", 20),
+        ("POST", "/search/advanced", {"limit": None, "offset": None, "query": None, "tags": None}, 50),
+        ("POST", "/search/advanced", {"limit": 1000}, 60),
+    ):
+        page = await wire.ok(method, path, body)
+        assert (len(page["memories"]), page["total"], page["has_more"]) == (expected, 60, expected < 60)
+
+
+async def test_an_exact_title_comes_first_and_ties_go_to_the_newest(wire: Wire) -> None:
+    await wire.store(id="entry", title="Agent Plan", tags=["crew:1"], importance=0.1)
+    await wire.store(id="loud", title="agent planning", tags=["crew:1"], importance=1.0)
+    assert await search_ids(wire, "GET", "/memories?query=agent%20plan&tags=crew:1&limit=1") == ["entry"]
+    for number in range(6):
+        await wire.store(id=f"turn{number}", type="conversation", tags=["session:x"])
+    turns = await search_ids(wire, "GET", "/memories?tags=session:x&memory_types=conversation&limit=3")
+    assert turns == ["turn5", "turn4", "turn3"]
+
+
+async def test_terms_tolerance_and_dates(wire: Wire) -> None:
+    await wire.store(id="a", content="apple pie")
+    wire.clock.advance(days=1)
+    await wire.store(id="b", content="banana pies")
+    both = {"terms": ["apple", "banana"]}
+    assert await search_ids(wire, "POST", "/search/advanced", both) == ["b", "a"]
+    assert await search_ids(wire, "POST", "/search/advanced", {**both, "match_mode": "all"}) == []
+    pies = {"terms": ["pie", "apples"], "match_mode": "ALL", "query": "ignored"}
+    assert await search_ids(wire, "POST", "/search/advanced", pies) == ["a"]
+    strict = {"query": "banana pie", "search_tolerance": "strict"}
+    assert await search_ids(wire, "POST", "/search/advanced", strict) == ["b"]
+    assert await search_ids(wire, "POST", "/search/advanced", {**strict, "query": "pie banana"}) == []
+    assert await search_ids(wire, "POST", "/search/advanced", {"created_after": "2025-02-01T00:00:00Z"}) == ["b"]
+    assert await search_ids(wire, "POST", "/search/advanced", {"created_before": "2025-02-01"}) == ["a"]
+    assert await search_ids(wire, "POST", "/search/advanced", {"min_confidence": 0.81}) == []
+
+
+@pytest.mark.parametrize(("field", "value"), cases(BAD_SEARCHES))
+async def test_bad_searches(wire: Wire, field: str, value: Any) -> None:
+    assert list(await wire.bad("POST", "/search/advanced", {field: value})) == [field]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=", "offset=-1", "min_importance=nan", "min_importance=1_0", "memory_types=x"]
+)
+async def test_bad_parameters(wire: Wire, query: str) -> None:
+    assert [name.partition(".")[0] for name in await wire.bad("GET", f"/memories?{query}")] == [query.partition("=")[0]]
+
+
+# Activity and statistics.
+
+
+async def test_recent(wire: Wire) -> None:
+    await wire.store(id="old")
+    wire.clock.advance(days=8)
+    for number in range(21):
+        await wire.store(id=f"m{number}", type="fix", context={"project_path": "/p"})
+    await wire.store(id="bug", type="problem", title="Bug")
+    recent = await wire.ok("GET", "/memories/recent?days=7")
+    assert recent["total_count"] == 22
+    assert recent["memories_by_type"] == {"fix": 21, "problem": 1}
+    assert [check_memory(memory)["id"] for memory in recent["recent_memories"][:2]] == ["bug", "m20"]
+    assert len(recent["recent_memories"]) == 20
+    assert [check_memory(memory)["id"] for memory in recent["unresolved_problems"]] == ["bug"]
+    assert (recent["days"], recent["project"]) == (7, None)
+    here = await wire.ok("GET", "/memories/recent?days=30&project=/p")
+    assert (here["total_count"], here["unresolved_problems"], here["project"]) == (21, [], "/p")
+    assert (await wire.ok("GET", "/memories/recent?days=30"))["total_count"] == 23
+    empty = await wire.ok("GET", "/memories/recent?project=/elsewhere")
+    assert (empty["total_count"], empty["memories_by_type"], empty["days"]) == (0, {}, 7)
+    for days in ("0", "-3", "x", "99999"):
+        assert list(await wire.bad("GET", f"/memories/recent?days={days}")) == ["days"]
+
+
+async def test_statistics_have_the_shape_that_the_tool_reads(wire: Wire) -> None:
+    empty = {"total_memories": {"count": 0}, "memories_by_type": {}, "total_relationships": {"count": 0}}
+    assert await wire.ok("GET", "/graphs/statistics") == empty
+    await wire.store(type="fix", importance=0.25, confidence=1)
+    await wire.store(importance=0.75, confidence=0.5)
+    assert await wire.ok("GET", "/graphs/statistics") == {
+        "total_memories": {"count": 2},
+        "memories_by_type": {"fix": 1, "general": 1},
+        "total_relationships": {"count": 0},
+        "avg_importance": {"avg_importance": 0.5},
+        "avg_confidence": {"avg_confidence": 0.75},
+    }
+
+
+# All of it.
+
+
+async def test_each_operation_is_one_batch(wire: Wire) -> None:
+    for name in "ab":
+        await wire.store(id=name)
+    for method, path, body in (
+        ("POST", "/memories", {"type": "fix", "title": "t", "content": "c"}),
+        ("GET", "/memories/a", b""),
+        ("PUT", "/memories/a", {"title": "t"}),
+        ("PATCH", "/memories/a", {}),
+        ("GET", "/memories?query=x&tags=y", b""),
+        ("POST", "/search/advanced", {"query": "x"}),
+        ("GET", "/memories/recall?query=x", b""),
+        ("POST", "/relationships", {"from_memory_id": "a", "to_memory_id": "b", "relationship_type": "SOLVES"}),
+        ("POST", "/relationships", {"from_memory_id": "b", "to_memory_id": "a", "relationship_type": "SOLVES"}),
+        ("GET", "/memories/a/related?max_depth=5", b""),
+        ("GET", "/memories/recent", b""),
+        ("GET", "/graphs/statistics", b""),
+        ("DELETE", "/memories/a", b""),
+        ("GET", "/memories/a", b""),
+    ):
+        wire.files.batches = 0
+        await wire(method, path, body)
+        assert wire.files.batches == 1, (method, path)
+
+
+async def test_workspaces_never_see_each_other(tmp_path: Path) -> None:
+    files = [SqliteDatabase(tmp_path / name) for name in ("one.db", "two.db")]
+    for file in files:
+        await migrations.apply(file, migrations.load("sqlite"))
+    wire = Wire({"http://one.localhost": files[0], "http://two.localhost": files[1]})
+    mine, theirs = wire.keys.values()
+    for key, title in ((mine, "mine"), (theirs, "theirs")):
+        wire.key = key
+        await wire.store(id="same", title=title)
+    for key, title in ((mine, "mine"), (theirs, "theirs")):
+        wire.key = key
+        page = await wire.ok("GET", "/memories")
+        assert [memory["title"] for memory in page["memories"]] == [title]
+    wire.key = mine
+    await wire.ok("DELETE", "/memories/same", status=204)
+    wire.key = theirs
+    assert (await wire.ok("GET", "/memories/same"))["title"] == "theirs"
+    for file in files:
+        await file.close()
+
+
+async def test_the_agent_is_recorded(wire: Wire, file: SqliteDatabase) -> None:
+    body = {"type": "fix", "title": "t", "content": "c", "id": "a"}
+    await wire("POST", "/memories", body, headers={"User-Agent": "memorygraph-mcp/1.0"})
+    await wire("PUT", "/memories/a", {"title": "u"}, headers={"User-Agent": "x", "X-Agent": "editor"})
+    [found] = await file.batch([Statement("SELECT created_by_agent, updated_by_agent FROM memories")], write=False)
+    assert found.rows == [("memorygraph-mcp/1.0", "editor")]
+
+
+def test_every_declared_route_has_a_handler_here() -> None:
+    for route in MEMORIES.routes:
+        assert inspect.iscoroutinefunction(getattr(handlers, route.handler))
