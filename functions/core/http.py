@@ -14,7 +14,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
@@ -104,9 +104,10 @@ def serve(function: Function, handlers: Any, *, tools: Tools | None = None) -> C
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a request came: what its log line can say."""
+    """How far a request came: what its log line can say. `headers`: lower-case names; decoded once, read often."""
 
-    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    headers: dict[str, str]
+    request_id: str = ""
     route: Route | None = None
     principal: Principal | None = None
     failure: BaseException | None = None
@@ -123,7 +124,9 @@ class Pipeline:
     async def answer(self, request: Request) -> Response:
         """The answer to one request, whatever happens."""
         started = time.perf_counter()
-        progress = _Progress()
+        progress = _Progress(
+            {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+        )
         try:
             response = await self._run(request, progress)
         except Problem as problem:
@@ -133,18 +136,19 @@ class Pipeline:
         except Exception as error:
             progress.failure = error
             response = _refuse(Internal("Something went wrong on our side. Please try again."), progress)
-        response.headers["X-Request-Id"] = progress.request_id
+        response.raw_headers.append((b"x-request-id", progress.request_id.encode("latin-1")))
         _log(request, response, progress, time.perf_counter() - started)
         return response
 
     async def _run(self, request: Request, progress: _Progress) -> Response:
-        hop = edge.check(self._edge_secrets, request.method, _target(request), request.headers, time.time())
+        headers = progress.headers
+        hop = edge.check(self._edge_secrets, request.method, _target(request), headers, time.time())
         progress.request_id = hop.request_id
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": self._routes.allowed(request.scope["path"])})
         route, path = self._routes.match(request.method, request.scope["path"])
         progress.route = route
-        credentials = (request.headers.get("x-api-key"), request.headers.get("authorization"), route.access)
+        credentials = (headers.get("x-api-key"), headers.get("authorization"), route.access)
         progress.principal = await self._tools.admission.admit(*credentials)
         call = Call(request, route, path, progress.principal, progress.request_id)
         handler = self._handlers[route.handler]
@@ -176,6 +180,7 @@ def _target(request: Request) -> str:
 def _refuse(problem: Problem, progress: _Progress) -> Response:
     if problem.status >= 500 and progress.failure is None:
         progress.failure = problem
+    progress.request_id = progress.request_id or uuid.uuid4().hex  # the edge did not vouch for one
     body = orjson.dumps(problems.render(problem, progress.request_id))
     return Response(body, problem.status, problem.headers, "application/problem+json")
 
@@ -190,6 +195,6 @@ def _log(request: Request, response: Response, progress: _Progress, seconds: flo
         "workspace": principal.workspace_id if principal else None,
         "key": principal.key_id if principal else None,
         "part": getattr(progress.failure, "part", None),
-        **logs.trace_fields(request.headers.get("x-cloud-trace-context")),
+        **logs.trace_fields(progress.headers.get("x-cloud-trace-context", "")),
     }
     logs.request_line(response.status_code, seconds, fields, progress.failure)
