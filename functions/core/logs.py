@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from core.problems import Problem
+
 LOGGER = logging.getLogger("memorygraph")
 
 _SEVERITY = {logging.WARNING: "WARNING", logging.ERROR: "ERROR", logging.CRITICAL: "CRITICAL"}
@@ -71,7 +73,9 @@ def request_line(status: int, latency_seconds: float, fields: Mapping[str, Any],
     for name, value in fields.items():
         if value:
             entry[name] = value
-    if failure is not None:
+    if isinstance(failure, Problem):  # foreseen: what led to it, in a few words
+        entry["cause"] = " <- ".join(_name(error) for error in _chain(failure))
+    elif failure is not None:
         entry["stack_trace"] = stack(failure)
     try:
         _write(_render(entry))
@@ -103,11 +107,21 @@ def _write(line: str) -> None:
 def stack(failure: BaseException) -> str:
     """Frames and types of an exception and of those that led to it, oldest first, without their messages."""
     parts = []
-    seen: set[int] = set()
-    error: BaseException | None = failure
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    for error in _chain(failure):
         frames = "".join(traceback.format_tb(error.__traceback__))
-        parts.append(f"Traceback (most recent call last):\n{frames}{type(error).__module__}.{type(error).__qualname__}")
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        parts.append(f"Traceback (most recent call last):\n{frames}{_name(error)}")
     return "\n\nled to:\n\n".join(reversed(parts))
+
+
+def _chain(failure: BaseException) -> list[BaseException]:
+    """An exception, what it was raised from, and so on."""
+    chain: list[BaseException] = []
+    error: BaseException | None = failure
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return chain
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"

@@ -410,10 +410,14 @@ async def test_one_line_a_request(
 @pytest.mark.parametrize(("path", "severity"), [("/open", "INFO"), ("/nowhere", "NOTICE"), ("/fails", "ERROR")])
 async def test_severity(site: Site, capsys: pytest.CaptureFixture[str], path: str, severity: str) -> None:
     site.service.fault = Unavailable("down", part="store")
+    site.service.fault.__cause__ = TimeoutError(SECRET_TEXT)
     await site("GET", path)
     (line,) = (json.loads(text) for text in capsys.readouterr().out.splitlines())
     assert line["severity"] == severity
     assert line.get("part") == ("store" if path == "/fails" else None)
+    expected = "core.problems.Unavailable <- builtins.TimeoutError" if path == "/fails" else None
+    assert line.get("cause") == expected
+    assert "stack_trace" not in line
 
 
 # Cold start
