@@ -9,10 +9,14 @@ Left out: interactive transactions, named arguments, cursors, WebSockets.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -29,6 +33,10 @@ WAKE_SECONDS = 10.0
 """How long the first request after `IDLE_SECONDS` may take: Turso puts idle databases to sleep."""
 IDLE_SECONDS = 60.0
 REMEMBERED_DATABASES = 4096
+WRITERS = 2
+"""How many batches of this process may write to one database at once. SQLite has one writer; sqld lets the others race
+for its place, and with eight of them throughput falls by half and some starve (SQLITE_BUSY after 0.7 s, measured)."""
+BUSY_PAUSE_SECONDS = (0.005, 0.05)
 
 # What may hold a moment later; every other error of a statement is the statement's own.
 _TRANSIENT = (
@@ -54,67 +62,105 @@ class StoreRefused(Unavailable):
     stale_address = True
 
 
+class _Busy(Unavailable):
+    """Another writer held the database when the batch wanted to begin: nothing was done."""
+
+
 class HranaDatabases:
-    """Opens databases over one HTTP client, and remembers which of them are awake."""
+    """Opens databases over one HTTP client, and remembers which of them are awake and who writes to them."""
 
     def __init__(self, client: HttpClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
-        self._monotonic = monotonic
-        self._touched: OrderedDict[str, tuple[float | None, float]] = OrderedDict()  # url -> (last asked, wakes until)
+        self.client = client
+        self.monotonic = monotonic
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def open(self, address: StoreAddress) -> HranaDatabase:
         return HranaDatabase(self, address.url, address.token)
 
-    async def post(self, url: str, token: Secret, body: bytes) -> HttpAnswer:
-        """One pipeline request.
+    def known(self, url: str) -> _Known:
+        """What this process remembers of a database."""
+        known = self._known.pop(url, None) or _Known()
+        self._known[url] = known
+        if len(self._known) > REMEMBERED_DATABASES:
+            self._known.popitem(last=False)
+        return known
 
-        Raises:
-            Unavailable: no answer in time.
-        """
-        try:
-            answer = await self._client.post(
-                url + "/v2/pipeline",
-                body,
-                {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"},
-                timeout=self._patience(url),
-                connect_timeout=CONNECT_SECONDS,
-            )
-        except HttpError as error:
-            raise _unavailable() from error
-        self._touched[url] = (self._monotonic(), 0.0)
-        return answer
 
-    def _patience(self, url: str) -> float:
-        """Seconds for this request. Requests that meet a database while it wakes share the time it may take."""
-        now = self._monotonic()
-        asked, wakes = self._touched.pop(url, (None, now))
-        if asked is None or now - asked > IDLE_SECONDS:
-            wakes = now + WAKE_SECONDS
-        self._touched[url] = (now, wakes)
-        if len(self._touched) > REMEMBERED_DATABASES:
-            self._touched.popitem(last=False)
-        return max(ANSWER_SECONDS, wakes - now)
+@dataclass(slots=True)
+class _Known:
+    asked: float | None = None
+    wakes_until: float = 0.0
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITERS))
+
+    def patience(self, now: float) -> float:
+        """Seconds for a batch. Batches that meet a database while it wakes share the time that it may take."""
+        if self.asked is None or now - self.asked > IDLE_SECONDS:
+            self.wakes_until = now + WAKE_SECONDS
+        self.asked = now
+        return max(ANSWER_SECONDS, self.wakes_until - now)
+
+    def answered(self, now: float) -> None:
+        self.asked = now
+        self.wakes_until = 0.0
 
 
 class HranaDatabase:
     """`ports.Database` on one namespace."""
 
     def __init__(self, databases: HranaDatabases, url: str, token: Secret) -> None:
-        self._databases = databases
-        self._url = url.rstrip("/")
+        self._client = databases.client
+        self._monotonic = databases.monotonic
+        self._known = databases.known(url)
+        self._url = url.rstrip("/") + "/v2/pipeline"
         self._token = token
 
     async def batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
-        """See `ports.Database.batch`.
+        """See `ports.Database.batch`. Waiting for a turn to write counts towards the time of the batch.
 
         Raises:
             StoreRefused: an `Unavailable` that asks for a new address or token.
         """
         bare = not write and len(statements) == 1  # one read is its own transaction
         steps = [_step(statements[0])] if bare else _transaction(statements, write=write)
-        pipeline = {"requests": [{"type": "batch", "batch": {"steps": steps}}, {"type": "close"}]}
-        answer = await self._databases.post(self._url, self._token, orjson.dumps(pipeline))
-        return _results(_batch_result(answer), len(statements), bare=bare)
+        body = orjson.dumps({"requests": [{"type": "batch", "batch": {"steps": steps}}, {"type": "close"}]})
+        ends = self._monotonic() + self._known.patience(self._monotonic())
+        if not write:
+            return _results(await self._post(body, ends), len(statements), bare=bare)
+        async with self._turn(ends):
+            while True:
+                try:
+                    return _results(await self._post(body, ends), len(statements), bare=False)
+                except _Busy:
+                    pause = random.uniform(*BUSY_PAUSE_SECONDS)  # noqa: S311 - spreads writers, guards nothing
+                    if self._monotonic() + pause >= ends:
+                        raise
+                    await asyncio.sleep(pause)
+
+    async def _post(self, body: bytes, ends: float) -> dict[str, Any]:
+        try:
+            answer = await self._client.post(
+                self._url,
+                body,
+                {"Authorization": f"Bearer {self._token.reveal()}", "Content-Type": "application/json"},
+                timeout=max(ends - self._monotonic(), 0.0),
+                connect_timeout=CONNECT_SECONDS,
+            )
+        except HttpError as error:
+            raise _unavailable() from error
+        self._known.answered(self._monotonic())
+        return _batch_result(answer)
+
+    @asynccontextmanager
+    async def _turn(self, ends: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(max(ends - self._monotonic(), 0.0)):
+                await self._known.turns.acquire()
+        except TimeoutError as error:
+            raise _unavailable() from error
+        try:
+            yield
+        finally:
+            self._known.turns.release()
 
 
 def _step(statement: Statement) -> dict[str, Any]:
@@ -158,7 +204,7 @@ def _results(batch: dict[str, Any], count: int, *, bare: bool) -> list[Result]:
     needed = count if bare else count + 2  # ROLLBACK, the last step, is expected to be left out
     for index, error in enumerate(batch["step_errors"][:needed]):
         if error:
-            _raise(error, index - first if first <= index < first + count else None)
+            _raise(error, index - first if first <= index < first + count else None, begin=index < first)
     steps = batch["step_results"]
     if len(steps) < needed or None in steps[:needed]:
         raise _unavailable() from RuntimeError("the store left a step out")
@@ -171,9 +217,11 @@ def _results(batch: dict[str, Any], count: int, *, bare: bool) -> list[Result]:
         raise _unavailable() from error
 
 
-def _raise(error: dict[str, Any], index: int | None) -> None:
+def _raise(error: dict[str, Any], index: int | None, *, begin: bool) -> None:
     """Raise for an error of one statement, or (`index` None) of BEGIN, COMMIT or the batch as a whole."""
     code = str(error.get("code"))
+    if begin and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        raise _Busy(_DETAIL, part=PART) from RuntimeError(f"the store failed with {code}")
     if index is None or not code.startswith(_OF_THE_STATEMENT) or code.startswith(_TRANSIENT):
         raise _unavailable() from RuntimeError(f"the store failed with {code}")
     message = str(error.get("message", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import logging
@@ -141,7 +142,6 @@ ADDRESS = StoreAddress("sqlite", "http://w.localhost:1", Secret("token"))
         say([]),
         say({"results": []}),
         say({"results": [{"type": "error", "error": {"message": "busy", "code": "TRANSACTION_TIMEOUT"}}]}),
-        say(batch([None] * 4, [{"message": "locked", "code": "SQLITE_BUSY"}, None, None, None])),
         say(batch([STEP, None, None, STEP], [None, {"message": "io", "code": "SQLITE_IOERR_WRITE"}, None, None])),
         say(batch([STEP, STEP, None, STEP], [None, None, {"message": "full", "code": "SQLITE_FULL"}, None])),
         say(batch([STEP, STEP, None, None], [None] * 4)),  # COMMIT was left out
@@ -201,3 +201,81 @@ async def test_a_database_that_was_idle_gets_time_to_wake() -> None:
         with pytest.raises(Unavailable):
             await patience()
         assert client.timeouts[-1][0] == expected
+
+
+BUSY = {"message": "SQLite error: database is locked", "code": "SQLITE_BUSY"}
+DONE = batch([STEP] * 3 + [None], [None] * 4)
+
+
+async def test_a_batch_that_could_not_begin_tries_again_until_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hrana, "BUSY_PAUSE_SECONDS", (0.0, 0.0))
+    answers = [batch([None] * 4, [BUSY, None, None, None])] * 3 + [DONE]
+    client = Scripted(lambda: say(answers.pop(0))())
+    await HranaDatabases(client).open(ADDRESS).batch([Statement("A")], write=True)
+    assert len(client.sent) == 4
+
+    now = itertools.count(1000.0, 0.5)
+    client = Scripted(say(batch([None] * 4, [BUSY, None, None, None])))
+    with pytest.raises(Unavailable):
+        await HranaDatabases(client, monotonic=lambda: next(now)).open(ADDRESS).batch([Statement("A")], write=True)
+    assert 1 < len(client.sent) < 20
+
+
+async def test_a_batch_that_had_begun_is_not_sent_again() -> None:
+    for errors in ([None, BUSY, None, None], [None, None, BUSY, None]):
+        client = Scripted(say(batch([STEP, None, None, STEP], errors)))
+        with pytest.raises(Unavailable):
+            await HranaDatabases(client).open(ADDRESS).batch([Statement("A")], write=True)
+        assert len(client.sent) == 1
+
+
+async def test_few_write_to_one_database_at_once_and_nobody_waits_for_another_database() -> None:
+    running: dict[str, int] = {}
+    most: dict[str, int] = {}
+
+    class Slow(Scripted):
+        async def post(self, url: str, *args: Any, **more: Any) -> HttpAnswer:
+            running[url] = running.get(url, 0) + 1
+            most[url] = max(most.get(url, 0), running[url])
+            await asyncio.sleep(0.001)
+            running[url] -= 1
+            return await super().post(url, *args, **more)
+
+    databases = HranaDatabases(Slow(say(DONE)))
+    addresses = [StoreAddress("sqlite", f"http://w{number}.localhost:1", Secret("t")) for number in range(3)]
+    await asyncio.gather(
+        *(databases.open(address).batch([Statement("A")], write=True) for address in addresses for _ in range(10))
+    )
+    assert list(most.values()) == [hrana.WRITERS] * 3
+
+
+async def test_waiting_for_a_turn_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hrana, "WAKE_SECONDS", 0.05)
+    monkeypatch.setattr(hrana, "ANSWER_SECONDS", 0.05)
+    never = asyncio.Event()
+
+    class Stuck(Scripted):
+        async def post(self, *_args: Any, **_more: Any) -> HttpAnswer:
+            await never.wait()
+            raise AssertionError
+
+    databases = HranaDatabases(Stuck(silence))
+    stuck = [
+        asyncio.create_task(databases.open(ADDRESS).batch([Statement("A")], write=True)) for _ in range(hrana.WRITERS)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await databases.open(ADDRESS).batch([Statement("A")], write=True)
+    for task in stuck:
+        task.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
+
+
+async def test_many_writers_over_sqld_all_get_their_turn(sqld: Sqld, http: HttpClient) -> None:
+    address = sqld.create(f"t{next(_numbers)}")
+    processes = [HranaDatabases(http) for _ in range(4)]  # each has turns of its own, as processes have
+    await processes[0].open(address).batch([Statement("CREATE TABLE t (x)")], write=True)
+    insert = [Statement("INSERT INTO t VALUES (1)")]
+    await asyncio.gather(*(process.open(address).batch(insert, write=True) for process in processes * 50))
+    [found] = await processes[0].open(address).batch([Statement("SELECT count(*) FROM t")], write=False)
+    assert found.rows == [(200,)]
