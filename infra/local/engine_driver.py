@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from infra.local import pulumi_env, stack, tools
+from infra.local import processes, pulumi_env, stack, tools
 from infra.local.places import Places, write_private
 from infra.local.progress import Progress
 from infra.local.trouble import Trouble
@@ -116,7 +116,7 @@ class EngineDriver:
     def _environment(self) -> dict[str, str]:
         # None of the operator's own PULUMI_* settings: they may be those of the real stack.
         ours = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
-        return {**ours, **pulumi_env.values(self._places)}
+        return {**ours, **processes.direct(), **pulumi_env.values(self._places)}
 
 
 def has_state(places: Places) -> bool:

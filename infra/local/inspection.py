@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 
 from infra.local import control, engine_driver, lock, processes, result
 from infra.local.places import Places
@@ -56,7 +57,7 @@ def logs(places: Places, part: str, *, follow: bool) -> None:
         with path.open(encoding="utf-8", errors="replace") as file:
             print("".join(file.readlines()[-TAIL_LINES:]), end="\n" if len(chosen) > 1 else "")
     if follow and len(chosen) == 1:
-        with chosen[0].open(encoding="utf-8", errors="replace") as file:
+        with suppress(KeyboardInterrupt), chosen[0].open(encoding="utf-8", errors="replace") as file:
             file.seek(0, os.SEEK_END)
             while True:
                 shutil.copyfileobj(file, _Out())

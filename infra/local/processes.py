@@ -124,7 +124,16 @@ def clean_environment() -> dict[str, str]:
     """Our environment without what would change how a Python child behaves."""
     dropped = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return kept | {"PYTHONUNBUFFERED": "1"}
+    return kept | {"PYTHONUNBUFFERED": "1"} | direct()
+
+
+def direct() -> dict[str, str]:
+    """The variables that keep what stays on this machine away from a proxy: gRPC would send it there."""
+    found = {}
+    for name in ("no_proxy", "NO_PROXY"):
+        listed = [part for part in os.environ.get(name, "").split(",") if part]
+        found[name] = ",".join([*listed, *(host for host in ("127.0.0.1", "localhost") if host not in listed)])
+    return found
 
 
 def _served(places: Places, module: str, process: subprocess.Popen[bytes], log: Path, begin: int) -> Record:

@@ -17,6 +17,9 @@ SLOW = "tests/cloud"
 
 SNAPSHOT_VARIABLE = "UPDATE_SNAPSHOTS"
 
+OURS = ("infra", "functions", "tests")
+"""Folders with Python of ours. (`.` would take in .local, unless git is there to say that it is ignored.)"""
+
 
 def test(places: Places, progress: Progress, arguments: list[str]) -> None:
     """Install all that tests need, then the fast tests, then the slow ones. `arguments` go to pytest instead."""
@@ -37,8 +40,8 @@ def check(places: Places, progress: Progress) -> None:
     failed = [
         name
         for name, words in {
-            "ruff format (mend: make format)": [str(bin_ / "ruff"), "format", "--check", "."],
-            "ruff check": [str(bin_ / "ruff"), "check", "."],
+            "ruff format (mend: make format)": [str(bin_ / "ruff"), "format", "--check", *OURS],
+            "ruff check": [str(bin_ / "ruff"), "check", *OURS],
             "mypy": [str(bin_ / "mypy")],
         }.items()
         if _code(places, words) != 0
@@ -50,7 +53,7 @@ def check(places: Places, progress: Progress) -> None:
 def format_(places: Places, progress: Progress) -> None:
     install(places, progress, servers=False)
     ruff = str(places.venv / "bin" / "ruff")
-    if _code(places, [ruff, "format", "."]) or _code(places, [ruff, "check", "--fix", "."]):
+    if _code(places, [ruff, "format", *OURS]) or _code(places, [ruff, "check", "--fix", *OURS]):
         raise Trouble("Some findings need a hand; they are above.")
 
 
@@ -92,7 +95,11 @@ def lock(places: Places, progress: Progress) -> None:
 
 
 def _pytest(places: Places, arguments: list[str], more: dict[str, str] | None = None) -> None:
-    env = {"MEMORYGRAPH_CLIENT_PYTHON": str(places.client / "bin" / "python"), **(more or {})}
+    env = {
+        "LOCAL_ROOT": str(places.root),
+        "MEMORYGRAPH_CLIENT_PYTHON": str(places.client / "bin" / "python"),
+        **(more or {}),
+    }
     code = _code(places, [str(places.python), "-m", "pytest", *arguments], env)
     if code != 0:
         raise Trouble(f"The tests did not pass (pytest's exit code is {code}).")
