@@ -89,7 +89,8 @@ class Deployed:
     def make(self, type_: str, inputs: Json) -> tuple[str, Json]:
         name = f"{self.name}-{len(self.made)}"
         id_, outputs = self.engine.create(type_, inputs, name=name)
-        self.made.append((type_, id_))
+        if (type_, id_) not in self.made:  # made again, it keeps its place in the order
+            self.made.append((type_, id_))
         return id_, outputs
 
     def surroundings(self) -> None:

@@ -158,13 +158,28 @@ def test_the_build_account_must_reach_the_source(undeployed: Deployed) -> None:
         undeployed.make(FUNCTION, inputs)
 
 
-@pytest.mark.usefixtures("function")
-def test_a_grant_in_use_is_kept(deployed: Deployed) -> None:
-    grant = dict(deployed.made)[SECRET_GRANT]
+def test_a_grant_in_use_is_kept_and_no_way_is_barred(deployed: Deployed, function: tuple[str, int]) -> None:
+    engine, (id_, _) = deployed.engine, function
+    grant, inputs = dict(deployed.made)[SECRET_GRANT], deployed.inputs()
+    assert engine.must_update(FUNCTION, id_, inputs) is False
     with pytest.raises(Refused) as refused:
-        deployed.engine.delete(SECRET_GRANT, grant)
+        engine.delete(SECRET_GRANT, grant)
     for named in ("function echo", "secret echo-secret", deployed.runner):
         assert named in str(refused.value)
+    # Again without it: the function itself fails, before anything is deleted.
+    assert engine.must_update(FUNCTION, id_, inputs) is True
+    with pytest.raises(Refused, match="Permission denied on secret: echo-secret"):
+        engine.update(FUNCTION, id_, inputs, inputs)
+    # Again with it: all is well, as before.
+    engine.must_update(SECRET_GRANT, grant, {})
+    assert engine.must_update(FUNCTION, id_, inputs) is False
+    # An engine that was refused in a replacement deletes the old one before it makes the new one.
+    with pytest.raises(Refused):
+        engine.delete(SECRET_GRANT, grant)
+    engine.delete(SECRET_GRANT, grant)
+    assert engine.must_update(FUNCTION, id_, inputs) is True
+    deployed.grant()
+    assert engine.must_update(FUNCTION, id_, inputs) is False
 
 
 def test_latest_means_the_newest_version_at_a_start(

@@ -138,8 +138,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         replaces = sorted(key for key in kind.replaces - ignored if old.get(key) != new.get(key))
         # A new one under the old name can only come after the old one is gone.
         same_name = kind.identify(new) is not None and kind.identify(new) == kind.identify(old)
-        # `changes` stays unknown: the engine compares the inputs itself.
-        return proto.DiffResponse(replaces=replaces, deleteBeforeReplace=bool(replaces) and same_name)
+        record = self._cloud.store.get(kind.token, request.id)
+        must = not replaces and record is not None and kind.revisit(record)
+        return proto.DiffResponse(
+            replaces=replaces,
+            deleteBeforeReplace=bool(replaces) and same_name,
+            # Unknown: the engine compares the inputs itself.
+            changes=proto.DiffResponse.DIFF_SOME if must else proto.DiffResponse.DIFF_UNKNOWN,
+        )
 
     @answering
     def Create(self, request: Any, context: Context) -> Any:

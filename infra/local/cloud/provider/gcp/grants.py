@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from infra.local.cloud.cloud import Cloud
@@ -16,6 +17,7 @@ from infra.local.cloud.store import Record
 
 EVERYONE = "allUsers"
 ACCESSOR = "roles/secretmanager.secretAccessor"
+CONDEMNED = "condemned"
 INVOKER = "roles/run.invoker"
 OWNERS = frozenset({"roles/owner"})
 COVERS = {
@@ -69,7 +71,32 @@ class Grant(Kind):
         return {}
 
 
-class ProjectGrant(Grant):
+class SecretReading(Grant):
+    """A grant by which functions may read secrets.
+
+    Stricter than Google: deleting one that a live function needs is refused. Google deletes it, and the function dies
+    at its next start; a rehearsal should show that at once.
+
+    It is refused once. Then the grant is condemned: it no longer counts, so the next `up` fails at the function itself;
+    and it can be deleted, because an engine that was refused in the middle of a replacement comes back with that very
+    deletion before it does anything else. A program that declares the grant again lifts that.
+    """
+
+    def delete(self, record: Record) -> None:
+        if not record.data.get(CONDEMNED):
+            try:
+                keep_functions_running(self.cloud, record)
+            except Denied:
+                self.cloud.store.put(replace(record, data={**record.data, CONDEMNED: True}))
+                raise
+
+    def revisit(self, record: Record) -> bool:
+        if record.data.get(CONDEMNED):
+            self.cloud.store.put(replace(record, data={}))
+        return False
+
+
+class ProjectGrant(SecretReading):
     """A role on the whole project."""
 
     token = "gcp:projects/iAMMember:IAMMember"  # noqa: S105  a name, no secret
@@ -78,9 +105,6 @@ class ProjectGrant(Grant):
 
     def _target(self, args: Json) -> str:
         return project_of(args)
-
-    def delete(self, record: Record) -> None:
-        keep_functions_running(self.cloud, record)
 
 
 class BucketGrant(Grant):
@@ -94,12 +118,8 @@ class BucketGrant(Grant):
         return f"b/{args['bucket']}"
 
 
-class SecretGrant(Grant):
-    """A role on one secret.
-
-    Stricter than Google: deleting one that a live function needs is refused. Google deletes it, and the function dies
-    at its next start; a rehearsal should show that at once.
-    """
+class SecretGrant(SecretReading):
+    """A role on one secret."""
 
     token = "gcp:secretmanager/secretIamMember:SecretIamMember"  # noqa: S105  a name, no secret
     on = "secretId"
@@ -113,9 +133,6 @@ class SecretGrant(Grant):
                 "that it is made first."
             )
         return super().create(args)
-
-    def delete(self, record: Record) -> None:
-        keep_functions_running(self.cloud, record)
 
     def _target(self, args: Json) -> str:
         return f"projects/{project_of(args)}/secrets/{short(args['secretId'])}"
@@ -157,7 +174,10 @@ class ServiceGrant(Grant):
 def holds(
     cloud: Cloud, address: str, role: str, *, bucket: str = "", secret: str = "", without: Record | None = None
 ) -> bool:
-    """Whether a service account holds a role on the project, or on the bucket or secret that is named."""
+    """Whether a service account holds a role on the project, or on the bucket or secret that is named.
+
+    A condemned grant does not count (`SecretReading`), nor does `without`.
+    """
     enough = {role} | COVERS.get(role, frozenset()) | OWNERS
     grants = list(cloud.store.of(ProjectGrant.token))
     if bucket:
@@ -167,7 +187,7 @@ def holds(
     return any(
         grant.args["role"] in enough and grant.args["member"] in (f"serviceAccount:{address}", EVERYONE)
         for grant in grants
-        if grant != without
+        if grant != without and not grant.data.get(CONDEMNED)
     )
 
 
