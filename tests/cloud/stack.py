@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,20 @@ class Stack:
             assert done.returncode == 0, f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def pulumi(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """A plain `pulumi`, as the operator calls it after reading LOCAL_ROOT/pulumi.env; `more` are variables."""
+        changed = " ".join(f'{name}="{value}"' for name, value in more.items())
+        script = f'set -a; . "{self.root}/pulumi.env"; {changed}; set +a; exec pulumi "$@"'
+        return subprocess.run(
+            ["sh", "-c", script, "pulumi", *words, "--non-interactive", "--color=never"],
+            cwd=self.checkout,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
     def client_environment(self) -> dict[str, str]:
         lines = (self.root / "env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
@@ -146,15 +160,21 @@ class Stack:
     @contextmanager
     def frozen(self, kind: str) -> Iterator[None]:
         """Stop every process of one part as a hung machine would (SIGSTOP), children included."""
-        groups = [family(pid) for pid in self.pids(kind)]
-        assert groups, f"no process of kind {kind}"
+        pids = [member for pid in self.pids(kind) for member in family(pid)]
+        assert pids, f"no process of kind {kind}"
         try:
-            for pid in (pid for group in groups for pid in group):
-                os.kill(pid, signal.SIGSTOP)
+            for pid in pids:
+                send(pid, signal.SIGSTOP)
             yield
         finally:
-            for pid in (pid for group in groups for pid in group):
-                os.kill(pid, signal.SIGCONT)
+            for pid in pids:
+                send(pid, signal.SIGCONT)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process; one that ended meanwhile (a PostgreSQL worker) is done."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def family(pid: int) -> list[int]:

@@ -1,0 +1,112 @@
+"""A program attached to the wrong cloud is refused by the real engine, both ways, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf.json_format import ParseDict
+from pulumi.runtime import proto
+from pulumi.runtime.proto import provider_pb2_grpc
+
+from tests.cloud.stack import Stack
+
+REAL_ANSWERS = {
+    "gcp:organizations/getClientConfig:getClientConfig": {
+        "id": "projects/shop-prod",
+        "project": "shop-prod",
+        "region": "us-east4",
+        "zone": "",
+        "accessToken": "ya29.a0-not-to-be-shown",
+        "defaultLabels": {},
+    },
+    "cloudflare:index/getIpRanges:getIpRanges": {
+        "id": "ips",
+        "etag": "e",
+        "ipv4CidrBlocks": ["173.245.48.0/20"],
+        "ipv6CidrBlocks": ["2400:cb00::/32"],
+        "jdcloudCidrs": [],
+    },
+}
+
+
+class RealCloud(provider_pb2_grpc.ResourceProviderServicer):
+    """Answers as Google Cloud and Cloudflare do when asked who they are; fails the test when anything is declared."""
+
+    def __init__(self) -> None:
+        self.declared: list[str] = []
+
+    def Attach(self, _request: Any, _context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def GetPluginInfo(self, _request: Any, _context: Any) -> Any:
+        return proto.PluginInfo(version="99.0.0")
+
+    def CheckConfig(self, request: Any, _context: Any) -> Any:
+        return proto.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, _request: Any, _context: Any) -> Any:
+        return proto.DiffResponse(changes=proto.DiffResponse.DIFF_NONE)
+
+    def Configure(self, _request: Any, _context: Any) -> Any:
+        return proto.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Invoke(self, request: Any, _context: Any) -> Any:
+        answer = ParseDict(REAL_ANSWERS[request.tok], struct_pb2.Struct())
+        return proto.InvokeResponse(**{"return": answer})
+
+    def Check(self, request: Any, _context: Any) -> Any:
+        self.declared.append(request.urn)
+        return proto.CheckResponse(inputs=request.news)
+
+
+@pytest.fixture
+def real_cloud() -> Iterator[tuple[RealCloud, int]]:
+    cloud = RealCloud()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(cloud, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield cloud, port
+    server.stop(grace=None)
+
+
+def test_a_local_stack_is_refused_by_the_real_cloud(stack: Stack, real_cloud: tuple[RealCloud, int]) -> None:
+    cloud, port = real_cloud
+    done = stack.pulumi("preview", PULUMI_DEBUG_PROVIDERS=f"gcp:{port},cloudflare:{port}")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "This stack is for the local cloud, but" in said
+    assert "ya29" not in said
+    assert "Traceback" not in said
+    assert not [urn for urn in cloud.declared if "pulumi:providers" not in urn]
+
+
+def test_a_real_stack_is_refused_by_the_local_cloud(stack: Stack) -> None:
+    local = (stack.root / "pulumi" / "Pulumi.local.yaml").read_text()
+    real = stack.checkout / "real.yaml"
+    assert 'cloud: "local"' in local
+    real.write_text(
+        local.replace('cloud: "local"', 'cloud: "real"')
+        .replace("http://127.0.0.1", "https://api.example.com/127.0.0.1")
+        .replace("memorygraph.localhost", "memorygraph.dev")
+    )
+    try:
+        done = stack.pulumi("preview", PULUMI_OPTION_CONFIG_FILE=str(real))
+        said = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert "This stack is for the real cloud, but" in said
+        assert "Traceback" not in said
+
+        # The local cloud refuses on its own, too: a program that names another project is not for it.
+        real.write_text(local.replace("memorygraph-local", "shop-prod"))
+        done = stack.pulumi("preview", PULUMI_OPTION_CONFIG_FILE=str(real))
+        assert done.returncode != 0
+        assert "shop-prod" in done.stdout + done.stderr
+    finally:
+        real.unlink()
+    assert stack.pulumi("preview", "--expect-no-changes").returncode == 0
