@@ -203,6 +203,7 @@ async def test_groups_combine_with_and(store: MemoryStore) -> None:
 async def test_a_query_of_a_thousand_words(store: MemoryStore) -> None:
     await put(store, memory("m", content="word700"))
     assert (await store.search(find(" ".join(f"word{number:03}" for number in range(1000))))).total == 1
+    assert (await store.search(find(" ".join(f"word{number:03}" for number in range(700))))).total == 0
 
 
 async def test_tags_all_or_any_folded_and_whole(store: MemoryStore) -> None:
