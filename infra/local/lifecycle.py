@@ -18,6 +18,7 @@ from infra.local import (
     pulumi_env,
     result,
     stack,
+    stamps,
 )
 from infra.local.cloud.paths import remove_outside
 from infra.local.drivers import Driver
@@ -50,8 +51,8 @@ def start(places: Places, progress: Progress, driver: Driver) -> None:
 
     Both are left alone when they run and come from the packages that are installed now. Raises Trouble.
     """
-    installed = packages.digest(packages.stamp(places).encode(), parts.stamp(places).encode())
-    if packages.read_stamp(places.pulumi) != installed:
+    installed = stamps.digest(packages.stamp(places).encode(), parts.stamp(places).encode())
+    if stamps.read(places.pulumi) != installed:
         down(places, progress)
     with progress.step("starting the local cloud"):
         cloud = processes.living(places, processes.CLOUD)
@@ -64,7 +65,7 @@ def start(places: Places, progress: Progress, driver: Driver) -> None:
             processes.stop(places, processes.HOST)
             processes.start(places, processes.HOST)
     stack.write(places, stack.config(places, addresses))
-    packages.write_stamp(places.pulumi, installed)
+    stamps.write(places.pulumi, installed)
     pulumi_env.write(places, engine.find(places))
 
 

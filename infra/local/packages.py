@@ -6,48 +6,27 @@ and is made anew; one with an old stamp is brought up to date.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from pathlib import Path
 
-from infra.local import machine, tools
+from infra.local import machine, stamps, tools
 from infra.local.places import Places
 from infra.local.progress import Progress
 from infra.local.uv import environment, uv
 
-STAMP = ".memorygraph-stamp"
 FORMAT = "1"  # change it to have every environment made anew
-
-
-def digest(*inputs: bytes) -> str:
-    """One hash over several inputs, each kept apart from the next."""
-    whole = hashlib.sha256()
-    for part in inputs:
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()
-
-
-def read_stamp(folder: Path) -> str | None:
-    try:
-        return (folder / STAMP).read_text().strip()
-    except OSError:
-        return None
-
-
-def write_stamp(folder: Path, value: str) -> None:
-    (folder / STAMP).write_text(value + "\n")
 
 
 def stamp(places: Places) -> str:
     """What the virtual environment must have been made from."""
     project = places.repo / "pyproject.toml"
-    return digest(FORMAT.encode(), places.lock_file.read_bytes(), project.read_bytes(), os.fsencode(places.repo))
+    return stamps.digest(FORMAT.encode(), places.lock_file.read_bytes(), project.read_bytes(), os.fsencode(places.repo))
 
 
 def current(places: Places) -> bool:
     """Whether the virtual environment is whole and up to date."""
-    return read_stamp(places.venv) == stamp(places) and os.access(places.python, os.X_OK)
+    return stamps.read(places.venv) == stamp(places) and os.access(places.python, os.X_OK)
 
 
 def install(places: Places, progress: Progress) -> bool:
@@ -56,29 +35,29 @@ def install(places: Places, progress: Progress) -> bool:
         return False
     machine.check_writable(places.root)
     with uv(places, progress) as tool:
-        whole = read_stamp(places.venv) is not None and os.access(places.python, os.X_OK)
-        (places.venv / STAMP).unlink(missing_ok=True)
+        whole = stamps.read(places.venv) is not None and os.access(places.python, os.X_OK)
+        stamps.remove(places.venv)
         with progress.step("installing Python packages (.venv)"):
             if not whole:
                 _create(places, tool, places.venv)
             _sync(places, tool, places.python, places.lock_file)
             words = ["--no-deps", "--no-build-isolation", "--offline", "--editable", str(places.repo)]
             _uv(places, tool, "Installing the project", "pip", "install", "--python", str(places.python), *words)
-        write_stamp(places.venv, stamp(places))
+        stamps.write(places.venv, stamp(places))
     return True
 
 
 def install_client(places: Places, progress: Progress) -> bool:
     """Make the environment of the real client (tests/client), which needs older packages than ours."""
     wanted = places.repo / "tests" / "client" / "requirements.txt"
-    value = digest(FORMAT.encode(), wanted.read_bytes(), os.fsencode(places.client))
-    if read_stamp(places.client) == value:
+    value = stamps.digest(FORMAT.encode(), wanted.read_bytes(), os.fsencode(places.client))
+    if stamps.read(places.client) == value:
         return False
     with progress.step("installing the real client (for the tests)"), uv(places, progress) as tool:
-        (places.client / STAMP).unlink(missing_ok=True)
+        stamps.remove(places.client)
         _create(places, tool, places.client)
         _sync(places, tool, places.client / "bin" / "python", wanted)
-        write_stamp(places.client, value)
+        stamps.write(places.client, value)
     return True
 
 

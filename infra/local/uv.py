@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local import tools
+from infra.local import stamps, tools
 from infra.local.places import Places
 from infra.local.progress import Progress
 from infra.local.trouble import Trouble
@@ -43,7 +43,9 @@ def uv(places: Places, progress: Progress) -> Iterator[Path]:
 
 def present(places: Places) -> Path | None:
     """The uv that is here already."""
-    candidates = [str(places.venv / "bin" / "uv"), shutil.which("uv")]
+    # Half an environment is about to be removed, and its uv with it.
+    own = str(places.venv / "bin" / "uv") if stamps.read(places.venv) else None
+    candidates = [own, shutil.which("uv")]
     for candidate in candidates:
         if candidate and (version(candidate) or (0, 0, 0)) >= OLDEST:
             return Path(candidate)

