@@ -28,7 +28,8 @@ FORMAT = 1
 class Record:
     """One resource. `inputs` and `outputs` are as the engine sent them, with its marks of secrets and archives.
 
-    `data` is the local cloud's own: facts that no output shows (a serial number, a folder).
+    `data` is the local cloud's own: facts that no output shows (a serial number, a folder). `deletion` is the
+    servicer's: whether one was refused, or one more is to come.
     """
 
     type: str
@@ -37,6 +38,7 @@ class Record:
     inputs: Json
     outputs: Json
     data: Json = field(default_factory=dict)
+    deletion: str = ""
 
     @property
     def args(self) -> Json:

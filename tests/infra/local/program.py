@@ -87,7 +87,7 @@ class Deployed:
         return f"{self.name}-secret"
 
     def make(self, type_: str, inputs: Json) -> tuple[str, Json]:
-        name = f"{self.name}-{len(self.made)}"
+        name = f"{self.name}-{hashlib.sha256(str(inputs).encode()).hexdigest()[:8]}"  # the same again for the same
         id_, outputs = self.engine.create(type_, inputs, name=name)
         if (type_, id_) not in self.made:  # made again, it keeps its place in the order
             self.made.append((type_, id_))

@@ -137,12 +137,6 @@ class Engine:
         )
         return list(answer.replaces), answer.deleteBeforeReplace
 
-    def must_update(self, type_: str, id_: str, inputs: Json) -> bool:
-        """Whether the provider asks for an update although the inputs are the same."""
-        same = struct(inputs)
-        request = proto.DiffRequest(urn=urn(type_), type=type_, id=id_, old_inputs=same, news=same)
-        return bool(self._call(self.stub.Diff, request).changes == proto.DiffResponse.DIFF_SOME)
-
     def create(self, type_: str, inputs: Json, *, name: str = "test", preview: bool = False) -> tuple[str, Json]:
         """Check and create; the id and the plain outputs."""
         checked, failures = self.check(type_, inputs)

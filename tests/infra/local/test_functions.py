@@ -158,28 +158,26 @@ def test_the_build_account_must_reach_the_source(undeployed: Deployed) -> None:
         undeployed.make(FUNCTION, inputs)
 
 
-def test_a_grant_in_use_is_kept_and_no_way_is_barred(deployed: Deployed, function: tuple[str, int]) -> None:
-    engine, (id_, _) = deployed.engine, function
-    grant, inputs = dict(deployed.made)[SECRET_GRANT], deployed.inputs()
-    assert engine.must_update(FUNCTION, id_, inputs) is False
+@pytest.mark.usefixtures("function")
+def test_a_grant_in_use_is_kept(deployed: Deployed) -> None:
+    grant = dict(deployed.made)[SECRET_GRANT]
     with pytest.raises(Refused) as refused:
-        engine.delete(SECRET_GRANT, grant)
+        deployed.engine.delete(SECRET_GRANT, grant)
     for named in ("function echo", "secret echo-secret", deployed.runner):
         assert named in str(refused.value)
-    # Again without it: the function itself fails, before anything is deleted.
-    assert engine.must_update(FUNCTION, id_, inputs) is True
-    with pytest.raises(Refused, match="Permission denied on secret: echo-secret"):
-        engine.update(FUNCTION, id_, inputs, inputs)
-    # Again with it: all is well, as before.
-    engine.must_update(SECRET_GRANT, grant, {})
-    assert engine.must_update(FUNCTION, id_, inputs) is False
-    # An engine that was refused in a replacement deletes the old one before it makes the new one.
-    with pytest.raises(Refused):
+    assert deployed.engine.read(SECRET_GRANT, grant) is not None
+
+
+@pytest.mark.usefixtures("function")
+def test_a_replacement_that_was_refused_can_be_put_right(deployed: Deployed) -> None:
+    engine, grant = deployed.engine, dict(deployed.made)[SECRET_GRANT]
+    with pytest.raises(Refused):  # the end of a replacement by a grant that is not enough
         engine.delete(SECRET_GRANT, grant)
-    engine.delete(SECRET_GRANT, grant)
-    assert engine.must_update(FUNCTION, id_, inputs) is True
-    deployed.grant()
-    assert engine.must_update(FUNCTION, id_, inputs) is False
+    deployed.grant()  # the program is right again: the engine makes it anew,
+    engine.delete(SECRET_GRANT, grant)  # and then deletes what it could not delete
+    assert engine.read(SECRET_GRANT, grant) is not None
+    with pytest.raises(Refused, match="still needed"):
+        engine.delete(SECRET_GRANT, grant)
 
 
 def test_latest_means_the_newest_version_at_a_start(

@@ -109,10 +109,6 @@ class Kind:
         """What the vendor computes now, or None when the resource is gone."""
         return {}
 
-    def revisit(self, record: Record) -> bool:
-        """Called when the program declares it again; True if it must be updated although its inputs are the same."""
-        return False
-
     def update(self, record: Record, args: Json) -> Made:
         """Change it in place; gives the same id. A kind whose every input replaces is never asked."""
         return Made(id=record.id, data=record.data)

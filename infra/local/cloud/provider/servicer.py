@@ -13,6 +13,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
@@ -29,6 +30,9 @@ from infra.local.cloud.provider.wire import UNKNOWN, Json, from_struct, merge, p
 from infra.local.cloud.store import Record
 
 log = logging.getLogger(__name__)
+REFUSED, OWED = "refused", "owed"
+"""A deletion that was refused stays in the engine's books. If it then makes the same thing again (the program was put
+right in the middle of a replacement), the deletion of the old one still comes, and must not hit the new one."""
 STATUS: tuple[tuple[type[CloudError], grpc.StatusCode], ...] = (
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
@@ -138,14 +142,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         replaces = sorted(key for key in kind.replaces - ignored if old.get(key) != new.get(key))
         # A new one under the old name can only come after the old one is gone.
         same_name = kind.identify(new) is not None and kind.identify(new) == kind.identify(old)
-        record = self._cloud.store.get(kind.token, request.id)
-        must = not replaces and record is not None and kind.revisit(record)
-        return proto.DiffResponse(
-            replaces=replaces,
-            deleteBeforeReplace=bool(replaces) and same_name,
-            # Unknown: the engine compares the inputs itself.
-            changes=proto.DiffResponse.DIFF_SOME if must else proto.DiffResponse.DIFF_UNKNOWN,
-        )
+        # `changes` stays unknown: the engine compares the inputs itself.
+        return proto.DiffResponse(replaces=replaces, deleteBeforeReplace=bool(replaces) and same_name)
 
     @answering
     def Create(self, request: Any, context: Context) -> Any:
@@ -165,7 +163,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             # An engine killed in the middle of an `up` leaves a resource that its state does not know. The vendors
             # answer 409 for ever; here the same URN takes it over.
             made = kind.create(args) if left is None else kind.update(left, args)
-            record = self._keep(kind, made, request.urn, inputs, before=left)
+            record = self._keep(kind, made, request.urn, inputs, before=left, again=True)
         return proto.CreateResponse(id=record.id, properties=to_struct(record.outputs))
 
     @answering
@@ -205,8 +203,15 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         policy = record.args.get("deletionPolicy")
         if policy == "PREVENT":
             raise CloudError(f"{request.id} has deletionPolicy PREVENT: set it to DELETE, apply that, then delete it.")
-        if policy != "ABANDON":
-            kind.delete(record)
+        if record.deletion == OWED:
+            self._cloud.store.put(replace(record, deletion=""))
+            return empty_pb2.Empty()
+        try:
+            if policy != "ABANDON":
+                kind.delete(record)
+        except CloudError:
+            self._cloud.store.put(replace(record, deletion=REFUSED))
+            raise
         self._cloud.store.remove(kind.token, request.id)
         return empty_pb2.Empty()
 
@@ -220,10 +225,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
         return kind
 
-    def _keep(self, kind: Kind, made: Made, urn: str, inputs: Json, before: Record | None = None) -> Record:
+    def _keep(
+        self, kind: Kind, made: Made, urn: str, inputs: Json, before: Record | None = None, *, again: bool = False
+    ) -> Record:
+        """Keep a resource after `create` or `update`. `again`: the engine creates what is there already."""
         earlier, earlier_inputs = (before.outputs, before.inputs) if before is not None else ({}, {})
         outputs = merge(_planned(kind, earlier, earlier_inputs, inputs), made.outputs)
-        record = Record(type=kind.token, id=made.id, urn=urn, inputs=inputs, outputs=outputs, data=made.data)
+        deletion = OWED if before is not None and before.deletion == REFUSED and again else ""
+        record = Record(
+            type=kind.token, id=made.id, urn=urn, inputs=inputs, outputs=outputs, data=made.data, deletion=deletion
+        )
         try:
             self._cloud.store.put(record)
         except CloudError:

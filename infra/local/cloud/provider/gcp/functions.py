@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from infra.local.cloud.errors import Denied, NotFound
 from infra.local.cloud.provider.gcp import secrets
-from infra.local.cloud.provider.gcp.grants import ACCESSOR, EVERYONE, INVOKER, ServiceGrant, holds, need_secret
+from infra.local.cloud.provider.gcp.grants import EVERYONE, INVOKER, ServiceGrant, holds, need_secret
 from infra.local.cloud.provider.gcp.names import DEFAULT_COMPUTE, labels, project_of, short
 from infra.local.cloud.provider.gcp.projects import need_account, need_api
 from infra.local.cloud.provider.gcp.storage import object_path
@@ -97,14 +97,6 @@ class Function(Kind):
 
     def read(self, record: Record) -> Json:
         return self._addresses(record.args)
-
-    def revisit(self, record: Record) -> bool:
-        """A function that lost a right is deployed anew, which says what it lacks."""
-        service = record.state["serviceConfig"]
-        return not all(
-            holds(self.cloud, service["serviceAccountEmail"], ACCESSOR, secret=short(variable["secret"]))
-            for variable in service.get("secretEnvironmentVariables") or []
-        )
 
     def delete(self, record: Record) -> None:
         Functions(self.cloud).delete(str(record.args["name"]))

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from infra.local.cloud.cloud import Cloud
@@ -17,7 +16,6 @@ from infra.local.cloud.store import Record
 
 EVERYONE = "allUsers"
 ACCESSOR = "roles/secretmanager.secretAccessor"
-CONDEMNED = "condemned"
 INVOKER = "roles/run.invoker"
 OWNERS = frozenset({"roles/owner"})
 COVERS = {
@@ -76,24 +74,10 @@ class SecretReading(Grant):
 
     Stricter than Google: deleting one that a live function needs is refused. Google deletes it, and the function dies
     at its next start; a rehearsal should show that at once.
-
-    It is refused once. Then the grant is condemned: it no longer counts, so the next `up` fails at the function itself;
-    and it can be deleted, because an engine that was refused in the middle of a replacement comes back with that very
-    deletion before it does anything else. A program that declares the grant again lifts that.
     """
 
     def delete(self, record: Record) -> None:
-        if not record.data.get(CONDEMNED):
-            try:
-                keep_functions_running(self.cloud, record)
-            except Denied:
-                self.cloud.store.put(replace(record, data={**record.data, CONDEMNED: True}))
-                raise
-
-    def revisit(self, record: Record) -> bool:
-        if record.data.get(CONDEMNED):
-            self.cloud.store.put(replace(record, data={}))
-        return False
+        keep_functions_running(self.cloud, record)
 
 
 class ProjectGrant(SecretReading):
@@ -174,10 +158,7 @@ class ServiceGrant(Grant):
 def holds(
     cloud: Cloud, address: str, role: str, *, bucket: str = "", secret: str = "", without: Record | None = None
 ) -> bool:
-    """Whether a service account holds a role on the project, or on the bucket or secret that is named.
-
-    A condemned grant does not count (`SecretReading`), nor does `without`.
-    """
+    """Whether a service account holds a role on the project, or on the bucket or secret that is named."""
     enough = {role} | COVERS.get(role, frozenset()) | OWNERS
     grants = list(cloud.store.of(ProjectGrant.token))
     if bucket:
@@ -187,7 +168,7 @@ def holds(
     return any(
         grant.args["role"] in enough and grant.args["member"] in (f"serviceAccount:{address}", EVERYONE)
         for grant in grants
-        if grant != without and not grant.data.get(CONDEMNED)
+        if grant != without
     )
 
 
