@@ -196,6 +196,14 @@ async def test_a_dropped_kept_connection_is_retried_once_on_a_new_one(client: Ht
         assert server.bodies == [b"x"] * 5
 
 
+async def test_the_retry_does_not_try_other_kept_connections(client: HttpClient) -> None:
+    async with serving(drops_kept_connections()) as server:
+        await asyncio.gather(*(client.post(server.url, b"", timeout=5) for _ in range(3)))
+        assert server.connections == 3
+        assert (await client.post(server.url, b"", timeout=5)).body == b"ok"
+        assert len(server.heads) == 5  # one on a stale connection, one on a new one
+
+
 async def test_no_retry_when_the_caller_forbids_it(client: HttpClient) -> None:
     async with serving(drops_kept_connections()) as server:
         await client.post(server.url, b"", timeout=5)
