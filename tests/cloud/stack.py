@@ -89,7 +89,7 @@ class Stack:
     def pulumi(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """A plain `pulumi`, as the operator calls it after reading LOCAL_ROOT/pulumi.env; `more` are variables."""
         changed = " ".join(f'{name}="{value}"' for name, value in more.items())
-        script = f'set -a; . "{self.root}/pulumi.env"; {changed}; set +a; exec pulumi "$@"'
+        script = f'set -a; . "{self.root}/pulumi.env"; {changed or ":"}; set +a; exec pulumi "$@"'
         return subprocess.run(
             ["sh", "-c", script, "pulumi", *words, "--non-interactive", "--color=never"],
             cwd=self.checkout,

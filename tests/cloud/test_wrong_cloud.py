@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -88,25 +89,35 @@ def test_a_local_stack_is_refused_by_the_real_cloud(stack: Stack, real_cloud: tu
 
 def test_a_real_stack_is_refused_by_the_local_cloud(stack: Stack) -> None:
     local = (stack.root / "pulumi" / "Pulumi.local.yaml").read_text()
-    real = stack.checkout / "real.yaml"
-    assert 'cloud: "local"' in local
-    real.write_text(
-        local.replace('cloud: "local"', 'cloud: "real"')
-        .replace("http://127.0.0.1", "https://api.example.com/127.0.0.1")
-        .replace("memorygraph.localhost", "memorygraph.dev")
-    )
-    try:
-        done = stack.pulumi("preview", PULUMI_OPTION_CONFIG_FILE=str(real))
-        said = done.stdout + done.stderr
-        assert done.returncode != 0
-        assert "This stack is for the real cloud, but" in said
-        assert "Traceback" not in said
+    changed = stack.checkout / "changed.yaml"
 
-        # The local cloud refuses on its own, too: a program that names another project is not for it.
-        real.write_text(local.replace("memorygraph-local", "shop-prod"))
-        done = stack.pulumi("preview", PULUMI_OPTION_CONFIG_FILE=str(real))
+    def refused(config: str) -> str:
+        changed.write_text(config)
+        done = stack.pulumi("preview", PULUMI_OPTION_CONFIG_FILE=str(changed))
         assert done.returncode != 0
-        assert "shop-prod" in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    try:
+        # What rehearses cannot be declared real, ...
+        real = local.replace('cloud: "local"', 'cloud: "real"')
+        assert real != local
+        assert "pulumi config set" in refused(real)
+        # ... a whole real configuration is told where it is, ...
+        real = (
+            re.sub(r'"local(@localhost)?"', '"real-name-or-token-of-a-vendor@example.com"', real)
+            .replace("memorygraph.localhost", "memorygraph.dev")
+            .replace('"memorygraph-local"', '"shop-prod"')
+        )
+        changed.write_text(re.sub(r"http://127.0.0.1:\d+", "https://api.example.com", real))
+        for name in re.findall(r"  ([\w-]+:\w+(?:Token|Key)):", local):
+            words = ("config", "set", "--secret", name, "a-token-of-a-vendor")
+            assert stack.pulumi(*words, PULUMI_OPTION_CONFIG_FILE=str(changed)).returncode == 0
+        said = refused(changed.read_text())
+        assert "local cloud" in said
+        assert "unset PULUMI_DEBUG_PROVIDERS" in said
+        # ... and so is a local one that names somebody's project.
+        assert "shop-prod" in refused(local.replace('"memorygraph-local"', '"shop-prod"'))
     finally:
-        real.unlink()
+        changed.unlink()
     assert stack.pulumi("preview", "--expect-no-changes").returncode == 0
