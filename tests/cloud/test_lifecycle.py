@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -127,11 +128,13 @@ def test_no_secret_is_readable_in_the_state(stack: Stack) -> None:
 
 
 @pytest.fixture(scope="module")
-def second(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def second(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Another copy, to be broken; what the first one installed is taken along."""
     copy = copy_repository(tmp_path_factory.mktemp("second"))
     shutil.copytree(stack.root / "parts", copy / ".local" / "parts", symlinks=True)
-    return Stack(copy)
+    second = Stack(copy)
+    yield second
+    second.make("clean", check=False)
 
 
 def test_a_missing_grant_stops_up_and_destroy_leaves_nothing(second: Stack) -> None:
