@@ -55,15 +55,13 @@ def start(places: Places, progress: Progress, driver: Driver) -> None:
     if stamps.read(places.pulumi) != installed:
         down(places, progress)
     with progress.step("starting the local cloud"):
-        cloud = processes.living(places, processes.CLOUD)
-        if cloud is None:
-            processes.stop(places, processes.HOST)  # one without a daemon is on its way out
-            processes.stop(places, processes.CLOUD)  # one without a record is half started
-            cloud = processes.start(places, processes.CLOUD)
-        addresses = control.addresses(cloud)
-        if driver.needs_host and processes.living(places, processes.HOST) is None:
-            processes.stop(places, processes.HOST)
-            processes.start(places, processes.HOST)
+        missing = [module for module in (processes.HOST, processes.CLOUD) if processes.living(places, module) is None]
+        if processes.CLOUD in missing:
+            missing = [processes.CLOUD, processes.HOST]  # a host without its daemon is on its way out
+        for module in missing:
+            processes.stop(places, module)  # one without a record is half started
+        processes.start(places, *(module for module in missing if module == processes.CLOUD or driver.needs_host))
+        addresses = control.addresses(control.running(places))
     stack.write(places, stack.config(places, addresses))
     stamps.write(places.pulumi, installed)
     pulumi_env.write(places, engine.find(places))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--root", required=True)
     places = Places.of(parser.parse_args().root)
     given: dict[str, Any] = json.load(sys.stdin)
+    gc.disable()  # most of the time goes into importing the provider SDKs, and nothing of them is garbage
     os.chdir(places.repo / "infra")  # `main: infra` in Pulumi.yaml
     code = 0
     try:

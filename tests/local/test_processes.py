@@ -42,7 +42,7 @@ def daemon(places: Places) -> Iterator[Path]:
 
 def test_start_and_stop(places: Places, daemon: Path) -> None:
     daemon.write_text(SERVES)
-    record = processes.start(places, CLOUD)
+    (record,) = processes.start(places, CLOUD)
     assert processes.living(places, CLOUD) == record
     asked: list[Record] = []
 
@@ -110,7 +110,7 @@ def test_a_deaf_one_is_killed(places: Places, daemon: Path, monkeypatch: pytest.
 
 def test_a_frozen_one_is_ended(places: Places, daemon: Path) -> None:
     daemon.write_text(SERVES)
-    record = processes.start(places, CLOUD)
+    (record,) = processes.start(places, CLOUD)
     os.kill(record.pid, signal.SIGSTOP)
     assert processes.stop(places, CLOUD)
     assert processes.matching(places, CLOUD) == []
