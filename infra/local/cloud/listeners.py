@@ -6,10 +6,18 @@ kernel's queue instead of being refused: as behind a load balancer.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import threading
 
 from infra.local.cloud.ports import Ports
+
+UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 45\r\n"
+    b"Connection: close\r\n\r\nService Unavailable: no instance could start\n"
+)
+HEAD_SECONDS = 2.0
 
 
 class Listeners:
@@ -34,6 +42,10 @@ class Listeners:
         port: int = self.open(name).getsockname()[1]
         return port
 
+    async def answer_unavailable(self, name: str) -> asyncio.Server:
+        """Answer 503 on the socket of `name` until the server that is given back is closed."""
+        return await asyncio.start_server(_refuse, sock=self.open(name).dup())
+
     def close(self, name: str) -> None:
         """Stop listening and forget the port."""
         with self._lock:
@@ -48,3 +60,12 @@ class Listeners:
             for sock in self._open.values():
                 sock.close()
             self._open.clear()
+
+
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(HEAD_SECONDS):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(UNAVAILABLE)
+        await writer.drain()
+    writer.close()

@@ -45,6 +45,7 @@ class Plan:
     start_seconds: float = 20.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 5.0
+    stand_in: Callable[[], Awaitable[asyncio.Server]] | None = None  # answers callers while it cannot be started
     least_seconds: float = 0.0  # not asked to stop before it has lived this long
 
 
@@ -167,9 +168,21 @@ class Part:
                 log.info("%s runs", self.plan.name)
             except CloudError as error:
                 log.warning("%s", error)
-                self.state = "restarting"
-                await asyncio.sleep(delay)
+                await self._pause(delay)
                 delay = min(delay * 2, LAST_DELAY_SECONDS)
+            except Exception:  # a fault of ours must not end the watch
+                log.exception("starting %s failed", self.plan.name)
+                await self._pause(delay)
+                delay = min(delay * 2, LAST_DELAY_SECONDS)
+
+    async def _pause(self, delay: float) -> None:
+        self.state = "restarting"
+        server = await self.plan.stand_in() if self.plan.stand_in is not None else None
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            if server is not None:
+                server.close()
 
 
 class Supervisor:

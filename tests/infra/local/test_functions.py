@@ -103,6 +103,21 @@ def test_it_is_started_again_when_it_dies(daemon: Daemon, function: tuple[str, i
     assert daemon.part("function")["restarts"] == first["restarts"] + 1
 
 
+def test_while_it_cannot_be_started_callers_get_503(daemon: Daemon, function: tuple[str, int]) -> None:
+    pid = daemon.part("function")["pid"]
+    home = daemon.root / "cloud" / "functions" / "echo"
+    home.rename(home.with_name("away"))
+    try:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid))
+        assert call(function[1], "GET", "/")[0] == 503
+        assert daemon.part("function")["state"] == "restarting"
+    finally:
+        home.with_name("away").rename(home)
+    wait_for(lambda: daemon.part("function")["state"] == "running")
+    assert call(function[1], "GET", "/")[0] == 200
+
+
 @pytest.mark.usefixtures("function")
 def test_a_frozen_function_is_shown_as_unwell(daemon: Daemon) -> None:
     pid = daemon.part("function")["pid"]

@@ -73,7 +73,11 @@ def python(cloud: Cloud, function: str, unpacked: Path) -> Path:
         CloudError: with uv's last words.
     """
     requirements = unpacked / REQUIREMENTS
-    key = f"{sys.version}\0{sys._base_executable}\0".encode() + requirements.read_bytes()  # type: ignore[attr-defined]
+    try:
+        listed = requirements.read_bytes()
+    except OSError as error:
+        raise CloudError(disk_sentence(error, f"reading what function {function} requires")) from None
+    key = f"{sys.version}\0{sys._base_executable}\0".encode() + listed  # type: ignore[attr-defined]
     venv = cloud.paths.venvs / hashlib.sha256(key).hexdigest()[:16]
     with _one_at_a_time:
         if not venv.is_dir():

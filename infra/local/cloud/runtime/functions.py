@@ -135,6 +135,7 @@ class Functions:
             probe=lambda: probes.http(self._cloud.listeners.port(name), HEALTH_PATH),
             port=lambda: self._cloud.listeners.port(name),
             signals_ready=True,
+            stand_in=lambda: self._cloud.listeners.answer_unavailable(name),
             start_seconds=START_SECONDS,
             stop_seconds=STOP_SECONDS,
         )

@@ -108,6 +108,7 @@ class Workers:
             probe=lambda: probes.tcp(self._cloud.listeners.port(part)),
             port=lambda: self._cloud.listeners.port(part),
             signals_ready=True,
+            stand_in=lambda: self._cloud.listeners.answer_unavailable(part),
         )
 
     def _launch(self, code: Code, ready: int) -> Launch:
