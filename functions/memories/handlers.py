@@ -15,7 +15,15 @@ from core.http import Call
 from core.problems import NotFound
 from declarations import VERSION
 from memories import schemas
-from memories.model import Memory, Page, Related, Relationship, Search, is_id, new_id
+from memories.model import Memory, Relationship, Search, is_id, new_id
+from memories.render import (
+    memory_body,
+    page_body,
+    recent_body,
+    related_body,
+    relationship_body,
+    statistics_body,
+)
 from memories.service import MemoryService
 from memories.stores.sqlite import SqliteMemoryStores
 from memories.text import normal_tags
@@ -112,29 +120,11 @@ async def read_recent(call: Call, service: MemoryService) -> Response:
     project = call.request.query_params.get("project") or None
     asked = schemas.parse(schemas.RecentRequest, {**_numbers(call.request, "days"), "project": project})
     activity = await service.recent(call.caller, asked.days, asked.project)
-    body: schemas.RecentBody = {
-        "total_count": sum(activity.count_by_type.values()),
-        "memories_by_type": activity.count_by_type,
-        "recent_memories": [memory_body(memory) for memory in activity.newest],
-        "unresolved_problems": [memory_body(memory) for memory in activity.unresolved],
-        "days": asked.days,
-        "project": asked.project,
-    }
-    return call.reply(body)
+    return call.reply(recent_body(activity, asked.days, asked.project))
 
 
 async def read_statistics(call: Call, service: MemoryService) -> Response:
-    """The nested shape that the MCP tool reads (client contract, section 6): no null average, ever."""
-    statistics = await service.statistics(call.caller)
-    body: dict[str, Any] = {
-        "total_memories": {"count": sum(statistics.count_by_type.values())},
-        "memories_by_type": statistics.count_by_type,
-        "total_relationships": {"count": statistics.relationships},
-    }
-    for name, average in (("avg_importance", statistics.importance), ("avg_confidence", statistics.confidence)):
-        if average is not None:
-            body[name] = {name: average}
-    return call.reply(body)
+    return call.reply(statistics_body(await service.statistics(call.caller)))
 
 
 async def _search(
@@ -161,87 +151,6 @@ async def _search(
         strict=asked.search_tolerance is schemas.Tolerance.STRICT,
     )
     return call.reply(page_body(page, asked.limit, asked.offset))
-
-
-# Domain -> wire.
-
-
-def memory_body(memory: Memory) -> schemas.MemoryBody:
-    return {
-        "id": memory.id,
-        "type": memory.type,
-        "title": memory.title,
-        "content": memory.content,
-        "summary": memory.summary,
-        "tags": list(memory.tags),
-        "importance": memory.importance,
-        "confidence": memory.confidence,
-        "context": memory.context,
-        "created_at": memory.created_at.isoformat(timespec="microseconds"),
-        "updated_at": memory.updated_at.isoformat(timespec="microseconds"),
-    }
-
-
-def page_body(page: Page, limit: int, offset: int) -> schemas.PageBody:
-    return {
-        "memories": [memory_body(memory) for memory in page.memories],
-        "total": page.total,
-        "limit": limit,
-        "offset": offset,
-        "has_more": offset + len(page.memories) < page.total and bool(page.memories),
-    }
-
-
-def relationship_body(made: Relationship) -> schemas.RelationshipBody:
-    return {
-        "id": made.id,
-        "from_memory_id": made.from_id,
-        "to_memory_id": made.to_id,
-        "relationship_type": made.type.value,
-        "strength": made.strength,
-        "confidence": made.confidence,
-        "context": made.context,
-        "created_at": made.created_at.isoformat(timespec="microseconds"),
-        "valid_from": made.valid_from.isoformat(timespec="microseconds"),
-        "valid_until": made.valid_until.isoformat(timespec="microseconds") if made.valid_until else None,
-        "recorded_at": made.recorded_at.isoformat(timespec="microseconds"),
-        "invalidated_by": made.invalidated_by,
-    }
-
-
-def related_body(found: list[Related]) -> schemas.RelatedBody:
-    body: schemas.RelatedBody = {"related_memories": [], "related": []}
-    for item in found:
-        memory, edge = memory_body(item.memory), item.relationship
-        body["related_memories"].append(
-            {
-                "memory": memory,
-                "relationship": {
-                    "id": edge.id,
-                    "type": edge.type.value,
-                    "from_memory_id": edge.from_id,
-                    "to_memory_id": edge.to_id,
-                    "strength": edge.strength,
-                    "confidence": edge.confidence,
-                    "context": edge.context,
-                },
-                "depth": item.depth,
-            }
-        )
-        body["related"].append(
-            {
-                "memory": memory,
-                "relationship_type": edge.type.value,
-                "from_memory_id": edge.from_id,
-                "to_memory_id": edge.to_id,
-                "strength": edge.strength,
-                "depth": item.depth,
-            }
-        )
-    return body
-
-
-# Wire -> domain.
 
 
 def _path_id(call: Call) -> str:

@@ -9,118 +9,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypedDict, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from core.problems import Invalid
-from memories.context import coerce_context
-from memories.model import (
-    DEFAULT_CONFIDENCE,
-    DEFAULT_IMPORTANCE,
-    DEFAULT_STRENGTH,
-    ID_LIMIT,
-    RELATIONSHIP_CONTEXT_LIMIT,
-    SUMMARY_LIMIT,
-    TAG_LIMIT,
-    TAGS_LIMIT,
-    TITLE_LIMIT,
-    MemoryType,
-    is_id,
+from memories.fields import (
+    Content,
+    Context,
+    Id,
+    Limit,
+    Moment,
+    Offset,
+    Summary,
+    Tags,
+    Text,
+    Title,
+    TypeOfMemory,
+    TypeOfRelationship,
+    Unit,
+    at_most,
+    member_of,
+    null_is,
 )
-from memories.relationship_types import RelationshipType
-from memories.text import normal_tags
+from memories.model import DEFAULT_CONFIDENCE, DEFAULT_IMPORTANCE, DEFAULT_STRENGTH, RELATIONSHIP_CONTEXT_LIMIT
 
-LIMIT_MOST = 1000
 DEPTH_MOST = 10
 """The deepest that a client asks for (client contract, section 5: find_memory_path)."""
 DAYS_MOST = 36_500
-OFFSET_MOST = 1 << 31
 TERMS_MOST = 50
-
-
-# Fields.
-
-
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL characters")
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text:
-        raise ValueError("must not be blank")
-    return text
-
-
-def _at_most(limit: int) -> AfterValidator:
-    def check(text: str | None) -> str | None:
-        if text is not None and len(text) > limit:
-            raise ValueError(f"must be at most {limit} characters; it has {len(text)}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _id(text: str) -> str:
-    if not is_id(text):
-        raise ValueError(f"must be 1 to {ID_LIMIT} of the characters A-Z a-z 0-9 _ . - (and no name of a route)")
-    return text
-
-
-def _tags(tags: list[str]) -> tuple[str, ...]:
-    normal = normal_tags(tags)
-    if len(normal) > TAGS_LIMIT:
-        raise ValueError(f"must be at most {TAGS_LIMIT} tags; there are {len(normal)}")
-    if any(len(tag) > TAG_LIMIT for tag in normal):
-        raise ValueError(f"must be tags of at most {TAG_LIMIT} characters each")
-    return normal
-
-
-def _member(kind: type[StrEnum]) -> BeforeValidator:
-    names = {member.value.lower(): member for member in kind}
-
-    def check(value: object) -> object:
-        if isinstance(value, str) and (member := names.get(value.strip().lower())):
-            return member
-        raise ValueError(f"must be one of {', '.join(kind)}")
-
-    return BeforeValidator(check)
-
-
-def _or(default: object) -> BeforeValidator:
-    """Null stands for the default."""
-    return BeforeValidator(lambda value: default if value is None else value)
-
-
-def _moment(value: object) -> object:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ValueError("must be a time in ISO 8601")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-Text = Annotated[str, AfterValidator(_no_nul)]
-Stripped = Annotated[Text, AfterValidator(str.strip)]
-Title = Annotated[Stripped, AfterValidator(_not_blank), _at_most(TITLE_LIMIT)]
-Content = Annotated[Stripped, AfterValidator(_not_blank)]
-Summary = Annotated[Stripped, AfterValidator(lambda text: text or None), _at_most(SUMMARY_LIMIT)]
-Id = Annotated[str, AfterValidator(_id)]
-Tags = Annotated[list[Text], AfterValidator(_tags)]
-Unit = Annotated[float, Field(ge=0, le=1)]
-TypeOfMemory = Annotated[MemoryType, _member(MemoryType)]
-TypeOfRelationship = Annotated[RelationshipType, _member(RelationshipType)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
-Context = Annotated[dict[str, Any], AfterValidator(coerce_context)]
-Limit = Annotated[int, Field(ge=1, le=LIMIT_MOST)]
-Offset = Annotated[int, Field(ge=0, le=OFFSET_MOST)]
 
 
 class Request(BaseModel):
@@ -138,9 +57,9 @@ class MemoryCreate(Request):
     content: Content
     id: Id | None = None
     summary: Summary | None = None
-    tags: Annotated[Tags, _or([])] = []
-    importance: Annotated[Unit, _or(DEFAULT_IMPORTANCE)] = DEFAULT_IMPORTANCE
-    confidence: Annotated[Unit, _or(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
+    tags: Annotated[Tags, null_is([])] = []
+    importance: Annotated[Unit, null_is(DEFAULT_IMPORTANCE)] = DEFAULT_IMPORTANCE
+    confidence: Annotated[Unit, null_is(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
     context: Context | None = None
 
 
@@ -168,9 +87,9 @@ class RelationshipCreate(Request):
     from_memory_id: Id
     to_memory_id: Id
     relationship_type: TypeOfRelationship
-    strength: Annotated[Unit, _or(DEFAULT_STRENGTH)] = DEFAULT_STRENGTH
-    confidence: Annotated[Unit, _or(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
-    context: Annotated[Text, _at_most(RELATIONSHIP_CONTEXT_LIMIT)] | None = None
+    strength: Annotated[Unit, null_is(DEFAULT_STRENGTH)] = DEFAULT_STRENGTH
+    confidence: Annotated[Unit, null_is(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
+    context: Annotated[Text, at_most(RELATIONSHIP_CONTEXT_LIMIT)] | None = None
 
 
 class Tolerance(StrEnum):
@@ -189,23 +108,23 @@ class SearchRequest(Request):
 
     query: Text | None = None
     terms: Annotated[list[Text], Field(max_length=TERMS_MOST)] | None = None
-    match_mode: Annotated[Match, _member(Match), _or(Match.ANY)] = Match.ANY
-    search_tolerance: Annotated[Tolerance, _member(Tolerance), _or(Tolerance.NORMAL)] = Tolerance.NORMAL
-    memory_types: Annotated[list[TypeOfMemory], _or([])] = []
-    tags: Annotated[list[Text], _or([])] = []
+    match_mode: Annotated[Match, member_of(Match), null_is(Match.ANY)] = Match.ANY
+    search_tolerance: Annotated[Tolerance, member_of(Tolerance), null_is(Tolerance.NORMAL)] = Tolerance.NORMAL
+    memory_types: Annotated[list[TypeOfMemory], null_is([])] = []
+    tags: Annotated[list[Text], null_is([])] = []
     project_path: Text | None = None
     min_importance: Unit | None = None
     min_confidence: Unit | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
-    limit: Annotated[Limit, _or(50)] = 50
-    offset: Annotated[Offset, _or(0)] = 0
+    limit: Annotated[Limit, null_is(50)] = 50
+    offset: Annotated[Offset, null_is(0)] = 0
 
 
 class ListRequest(SearchRequest):
     """GET /memories."""
 
-    limit: Annotated[Limit, _or(20)] = 20
+    limit: Annotated[Limit, null_is(20)] = 20
 
 
 class RecallRequest(ListRequest):

@@ -4,12 +4,7 @@ The client library decides the cost of the path (reference/local-parts.md, secti
 this one 0.07 ms), hence our own: `asyncio.Protocol`, httptools' parser, one bounded keep-alive pool per origin.
 
 Left out on purpose: redirects, cookies, compression, proxies, HEAD, streaming, HTTP/2. A client belongs to one event
-loop; it connects to nothing until it is asked to.
-
-    HttpError              `sent`: whether the server may have seen the request
-    ├── HttpRefused        no connection could be made
-    ├── HttpTimeout        no connection, no free connection, or no whole answer in time
-    └── HttpBroken         the connection closed inside the answer, or what came is not HTTP or is too large
+loop; it connects to nothing until it is asked to. The failures are drawn in `http1_wire`.
 """
 
 from __future__ import annotations
@@ -19,59 +14,25 @@ import ssl
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from typing import cast
-from urllib.parse import urlsplit
+from functools import cache
 
-import httptools
+from core.adapters.http1_wire import (
+    Connection,
+    HttpAnswer,
+    HttpBroken,
+    HttpError,
+    HttpRefused,
+    HttpStale,
+    HttpTimeout,
+    Origin,
+    parse_url,
+    render,
+)
 
 MAX_ANSWER_BYTES = 32 << 20
 CONNECTIONS_PER_ORIGIN = 32
 KEPT_CONNECTIONS = 256
 KEEP_SECONDS = 30.0
-
-
-class HttpError(Exception):
-    """No usable answer. `sent` is False when the server cannot have acted on the request."""
-
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
-        self.sent = sent
-
-
-class HttpRefused(HttpError):
-    pass
-
-
-class HttpTimeout(HttpError):
-    pass
-
-
-class HttpBroken(HttpError):
-    pass
-
-
-class _Stale(HttpBroken):
-    """The connection closed before the first byte of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A whole answer. Header names are lower-case; a repeated header is joined with a comma."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where to connect. `host` is the name in the URL, `address` what is connected to."""
-
-    tls: bool
-    host: str
-    address: str
-    port: int
 
 
 class HttpClient:
@@ -97,7 +58,7 @@ class HttpClient:
         self._keep_seconds = keep_seconds
         self._max_answer_bytes = max_answer_bytes
         self._pools: dict[Origin, _Pool] = {}
-        self._idle: OrderedDict[_Connection, _Pool] = OrderedDict()  # oldest first, over all pools
+        self._idle: OrderedDict[Connection, _Pool] = OrderedDict()  # oldest first, over all pools
 
     async def post(
         self,
@@ -138,7 +99,7 @@ class HttpClient:
             ValueError: the URL or a header cannot be sent.
         """
         origin, target = parse_url(url)
-        message = _render(method, origin, target, body, headers or {})
+        message = render(method, origin, target, body, headers or {})
         deadline = asyncio.get_running_loop().time() + timeout
         fresh = False
         while True:
@@ -149,12 +110,12 @@ class HttpClient:
                     return await connection.exchange(message)
             except TimeoutError:
                 raise HttpTimeout(f"{origin.host}: no answer within {timeout:g} s", sent=True) from None
-            except _Stale:
+            except HttpStale:
                 if not (retry and kept) or fresh:
                     raise
                 fresh = True
             finally:
-                self._release(connection)
+                self._release(origin, connection)
 
     async def close(self) -> None:
         """Close every connection, also those in use, and wait until they are closed."""
@@ -165,7 +126,7 @@ class HttpClient:
         for connection in connections:
             await connection.closed.wait()
 
-    async def _acquire(self, origin: Origin, deadline: float, connect_timeout: float, *, fresh: bool) -> _Connection:
+    async def _acquire(self, origin: Origin, deadline: float, connect_timeout: float, *, fresh: bool) -> Connection:
         pool = self._pools.get(origin) or _Pool(origin)
         now = asyncio.get_running_loop().time()
         while pool.idle:
@@ -191,12 +152,11 @@ class HttpClient:
             self._free_slot(pool)
             raise
         pool.connections.add(connection)
-        connection.pool = pool
         return connection
 
-    async def _queue(self, pool: _Pool, deadline: float) -> _Connection | None:
+    async def _queue(self, pool: _Pool, deadline: float) -> Connection | None:
         """Wait for a connection, or for the right to open one (None)."""
-        waiter: asyncio.Future[_Connection | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         pool.waiters.append(waiter)
         try:
             async with asyncio.timeout_at(deadline):
@@ -210,12 +170,12 @@ class HttpClient:
                 raise HttpTimeout(f"{pool.origin.host}: all {self._limit} connections are busy", sent=False) from None
             raise
 
-    async def _connect(self, origin: Origin, connect_timeout: float) -> _Connection:
+    async def _connect(self, origin: Origin, connect_timeout: float) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, self._max_answer_bytes),
+                    lambda: Connection(loop, self._max_answer_bytes),
                     origin.address,
                     origin.port,
                     ssl=_tls_context() if origin.tls else None,
@@ -227,14 +187,14 @@ class HttpClient:
             raise HttpRefused(f"{origin.host}:{origin.port}: {error}", sent=False) from error
         return connection
 
-    def _release(self, connection: _Connection) -> None:
-        pool = connection.pool
+    def _release(self, origin: Origin, connection: Connection) -> None:
+        pool = self._pools[origin]  # it is there while one of its connections is in use
         if connection.reusable:
             self._hand_on(pool, connection)
         else:
             self._discard(pool, connection)
 
-    def _hand_on(self, pool: _Pool, connection: _Connection | None) -> None:
+    def _hand_on(self, pool: _Pool, connection: Connection | None) -> None:
         """Give a free connection to whoever waits, or keep it; None is a free slot."""
         if connection is None:
             self._free_slot(pool)
@@ -254,7 +214,7 @@ class HttpClient:
             owner.idle.remove(oldest)
             self._discard(owner, oldest)
 
-    def _discard(self, pool: _Pool, connection: _Connection) -> None:
+    def _discard(self, pool: _Pool, connection: Connection) -> None:
         pool.connections.discard(connection)
         connection.abort()
         self._free_slot(pool)
@@ -276,167 +236,9 @@ class _Pool:
 
     origin: Origin
     slots: int = 0
-    idle: list[_Connection] = field(default_factory=list)
-    connections: set[_Connection] = field(default_factory=set)
-    waiters: deque[asyncio.Future[_Connection | None]] = field(default_factory=deque)
-
-
-class _Connection(asyncio.Protocol):
-    """One connection and its parser: one exchange at a time, never pipelined."""
-
-    pool: _Pool
-    _transport: asyncio.Transport
-    _received: int
-    _status: int
-    _headers: dict[str, str]
-    _parts: list[bytes]
-    _keep: bool
-    _complete: bool
-    _until_close: bool
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, max_answer_bytes: int) -> None:
-        self.used = False
-        self.idle_since = 0.0
-        self.open = False
-        self.reusable = False
-        self.closed = asyncio.Event()
-        self._loop = loop
-        self._max = max_answer_bytes
-        self._parser = httptools.HttpResponseParser(self)
-        self._answer: asyncio.Future[HttpAnswer] | None = None
-        self._reset()
-
-    def exchange(self, message: bytes) -> asyncio.Future[HttpAnswer]:
-        self._answer = self._loop.create_future()
-        self.reusable = False
-        self._reset()
-        if self.open:
-            self._transport.write(message)
-        else:
-            self._fail(_Stale("the connection had been closed", sent=False))
-        self.used = True
-        return self._answer
-
-    def abort(self) -> None:
-        self.open = self.reusable = False
-        self._transport.abort()
-
-    # What the event loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's TLS transport is one in all but its base class
-        self.open = True
-
-    def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._answer.done():
-            self.abort()  # an answer nobody asked for: whatever follows cannot be trusted
-            return
-        self._received += len(data)
-        if self._received > self._max:
-            self._fail(HttpBroken(f"the answer is larger than {self._max} bytes", sent=True))
-            self.abort()
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._keep = False
-            if not self._complete:
-                self._fail(HttpBroken(f"the answer is not HTTP: {error}", sent=True))
-                self.abort()
-                return
-        if self._complete:
-            self._finish()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.open = self.reusable = False
-        self.closed.set()
-        if self._answer is None or self._answer.done():
-            return
-        if self._until_close and exc is None:
-            self._finish()
-        elif self._received:
-            self._fail(HttpBroken("the connection closed inside the answer", sent=True))
-        else:
-            self._fail(_Stale("the connection closed before an answer", sent=True))
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        if self._complete:
-            self._keep = False  # a second answer to one request
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._complete:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
-
-    def on_headers_complete(self) -> None:
-        if self._complete:
-            return
-        self._status = self._parser.get_status_code()
-        self._keep = self._parser.should_keep_alive()
-        sized = "content-length" in self._headers or "transfer-encoding" in self._headers
-        self._until_close = not sized and self._status >= 200
-
-    def on_body(self, data: bytes) -> None:
-        if not self._complete:
-            self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        if self._complete:
-            return
-        if self._status < 200:
-            self._headers = {}  # an interim answer (103); the real one follows
-        else:
-            self._complete = True
-
-    def _reset(self) -> None:
-        self._received = 0
-        self._status = 0
-        self._headers = {}
-        self._parts = []
-        self._keep = self._complete = self._until_close = False
-
-    def _finish(self) -> None:
-        self.reusable = self.open and self._keep
-        assert self._answer is not None
-        self._answer.set_result(HttpAnswer(self._status, self._headers, b"".join(self._parts)))
-
-    def _fail(self, error: HttpError) -> None:
-        assert self._answer is not None
-        if not self._answer.done():
-            self._answer.set_exception(error)
-
-
-@lru_cache(maxsize=4096)
-def parse_url(url: str) -> tuple[Origin, str]:
-    """The origin and the request target of a URL. Names that end in `.localhost` are this machine (RFC 6761)."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("a URL must be http or https, with a host and without a user name")
-    host = parts.hostname
-    local = host == "localhost" or host.endswith(".localhost")
-    tls = parts.scheme == "https"
-    origin = Origin(tls, host, "127.0.0.1" if local else host, parts.port or (443 if tls else 80))
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not target.isascii() or not target.isprintable() or " " in target or not host.isascii():
-        raise ValueError("a URL must be percent-encoded")
-    return origin, target
-
-
-def _render(method: str, origin: Origin, target: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    if method == "HEAD" or not method.isalpha():
-        raise ValueError(f"cannot send {method!r}")
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    if origin.port != (443 if origin.tls else 80):
-        host = f"{host}:{origin.port}"
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
-    for name, value in headers.items():
-        line = f"{name}: {value}"
-        if "\r" in line or "\n" in line or "\0" in line:
-            raise ValueError(f"the header {name!r} holds a line break")
-        lines.append(line)
-    return "\r\n".join((*lines, "\r\n")).encode("latin-1") + body
+    idle: list[Connection] = field(default_factory=list)
+    connections: set[Connection] = field(default_factory=set)
+    waiters: deque[asyncio.Future[Connection | None]] = field(default_factory=deque)
 
 
 @cache
@@ -453,4 +255,5 @@ __all__ = [
     "HttpError",
     "HttpRefused",
     "HttpTimeout",
+    "parse_url",
 ]
