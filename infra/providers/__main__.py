@@ -1,7 +1,8 @@
-"""The provider as a process that the engine starts: prints its port, serves until the engine ends it."""
+"""The provider as a process that the engine starts: prints its port, serves until the engine ends, however it ends."""
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent import futures
 
@@ -10,7 +11,9 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from infra.providers.provider import MemorygraphProvider
 
+ENGINE = os.getppid()
 LARGEST_MESSAGE_BYTES = 64 << 20
+LOOK_SECONDS = 1.0
 
 
 def main() -> None:
@@ -23,7 +26,11 @@ def main() -> None:
     server.start()
     sys.stdout.write(f"{port}\n")  # the protocol: the first line is the port
     sys.stdout.flush()
-    server.wait_for_termination()
+    # A killed engine says no farewell. (Not PR_SET_PDEATHSIG: it fires when the thread that started us ends.)
+    while os.getppid() == ENGINE:
+        if not server.wait_for_termination(LOOK_SECONDS):  # True when the time is up
+            return
+    os._exit(1)  # nobody waits for what is still being done
 
 
 if __name__ == "__main__":

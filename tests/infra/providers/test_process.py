@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,20 +14,30 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from tests.infra.local.running import alive, wait_for
 from tests.infra.wire import UNKNOWN, dictionary, is_secret, secret, struct
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+ENGINE = """
+import subprocess, sys, time
+provider = subprocess.Popen([sys.argv[1], "127.0.0.1:1"], stdout=subprocess.PIPE, text=True)
+print(provider.pid, provider.stdout.readline().strip(), flush=True)
+time.sleep(120)
+"""
 Stub = provider_pb2_grpc.ResourceProviderStub
+
+
+def executable() -> Path:
+    project = (REPOSITORY / "Pulumi.yaml").read_text()
+    match = re.search(r"- name: (\w+)\n\s+path: (\S+)", project)
+    assert match is not None
+    return REPOSITORY / match[2] / f"pulumi-resource-{match[1]}"
 
 
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stub]:
-    project = (REPOSITORY / "Pulumi.yaml").read_text()
-    match = re.search(r"- name: (\w+)\n\s+path: (\S+)", project)
-    assert match is not None
-    executable = REPOSITORY / match[2] / f"pulumi-resource-{match[1]}"
     process = subprocess.Popen(
-        [executable, "127.0.0.1:1"],  # the engine's address; nobody listens there, and progress is only a courtesy
+        [executable(), "127.0.0.1:1"],  # the engine's address; nobody listens there, and progress is only a courtesy
         cwd=tmp_path_factory.mktemp("elsewhere"),
         env={"PATH": os.environ["PATH"]},
         stdout=subprocess.PIPE,
@@ -82,3 +93,12 @@ def test_another_address_or_token_replaces_nothing(stub: Stub) -> None:
     )
     answer = stub.DiffConfig(request, timeout=30)
     assert (answer.changes, list(answer.replaces)) == (answer.DIFF_SOME, [])
+
+
+def test_it_ends_when_the_engine_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", ENGINE, executable()], stdout=subprocess.PIPE, text=True) as engine:
+        assert engine.stdout is not None
+        pid, port = (int(word) for word in engine.stdout.readline().split())
+        assert port
+        engine.kill()
+    wait_for(lambda: not alive(pid))
