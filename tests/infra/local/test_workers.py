@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.infra.local.program import DOMAIN, SCRIPT, ZONE, secret
+from tests.infra.local.program import DOMAIN, REDIS, SCRIPT, ZONE, secret
 from tests.infra.local.running import Daemon, Engine, Json, Refused, call
 
 CODE = """export default { async fetch(request, env) {
@@ -109,4 +109,27 @@ def test_a_hostname_must_be_in_the_zone_and_lead_to_a_script(engine: Engine) -> 
     with pytest.raises(Refused, match="10007"):
         engine.create(DOMAIN, {**domain, "hostname": "x.memorygraph.localhost", "service": "none"})
     with pytest.raises(Refused, match="100117"):
-        engine.create(DOMAIN, {**domain, "hostname": "api.memorygraph.localhost"})
+        engine.create(DOMAIN, {**domain, "hostname": "api.memorygraph.localhost"}, name="another")
+
+
+def test_what_an_interrupted_update_left_is_taken_over(engine: Engine, daemon: Daemon, origin: str) -> None:
+    """The engine was killed after each was made and before it wrote its state: it asks for all of them again."""
+    made: list[tuple[str, str]] = []
+    zone = {"name": "left.localhost", "account": {"id": "local"}}
+    domain = {"accountId": "local", "hostname": "api.left.localhost", "service": "left", "zoneName": "left.localhost"}
+    redis = {"databaseName": "left", "region": "global", "primaryRegion": "us-east-1"}
+    work = {"scriptName": "left"}
+    for type_, inputs in ((ZONE, zone), (SCRIPT, script("one", origin, **work)), (DOMAIN, domain), (REDIS, redis)):
+        id_, outputs = engine.create(type_, inputs)
+        made.append((type_, id_))
+        assert engine.create(type_, inputs) == (id_, outputs)
+    for type_, inputs, words in (
+        (ZONE, zone, "Error 1061: left.localhost"),
+        (DOMAIN, domain, "Error 100117: Hostname 'api.left.localhost'"),
+        (REDIS, redis, "database name left already exists"),
+    ):
+        with pytest.raises(Refused, match=words):
+            engine.create(type_, inputs, name="another")
+    for type_, id_ in reversed(made):
+        engine.delete(type_, id_)
+    assert not [part for part in daemon.parts().values() if part["kind"] == "redis"]

@@ -105,6 +105,13 @@ class Kind:
         """The id that `create` would give, when it follows from the inputs; used to see that a name is taken."""
         return None
 
+    def taken(self, args: Json) -> str:
+        """The refusal when another resource has this identity, in the vendor's words."""
+        return (
+            f"Error 409: {self.identify(args)} already exists. Another resource of the program, or another stack, has "
+            "this name: choose another one, or import the existing one."
+        )
+
     def read(self, record: Record) -> Json | None:
         """What the vendor computes now, or None when the resource is gone."""
         return {}

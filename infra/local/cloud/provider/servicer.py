@@ -156,10 +156,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         with self._busy.holding(kind.token, expected):
             left = self._cloud.store.get(kind.token, expected) if expected else None
             if left is not None and left.urn != request.urn:
-                raise AlreadyExists(
-                    f"Error 409: {expected} already exists. Another resource of the program, or another stack, has "
-                    "this name: choose another one, or import the existing one."
-                )
+                raise AlreadyExists(kind.taken(args))
             # An engine killed in the middle of an `up` leaves a resource that its state does not know. The vendors
             # answer 409 for ever; here the same URN takes it over.
             made = kind.create(args) if left is None else kind.update(left, args)

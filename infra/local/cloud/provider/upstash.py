@@ -8,7 +8,6 @@ import time
 import uuid
 from typing import ClassVar
 
-from infra.local.cloud.errors import CloudError
 from infra.local.cloud.provider.kind import Checks, Kind, Made
 from infra.local.cloud.provider.wire import Json, secret
 from infra.local.cloud.store import Record
@@ -64,11 +63,16 @@ class RedisDatabase(Kind):
             )
         checks.whole("budget", 1, 1_000_000, "a budget is a whole number of dollars a month, at least 1")
 
+    def identify(self, args: Json) -> str | None:
+        name = args.get("databaseName")
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, str(name))) if name else None
+
+    def taken(self, args: Json) -> str:
+        return f"database name {args['databaseName']} already exists: choose another, or import it."
+
     def create(self, args: Json) -> Made:
         host = re.sub(r"[^a-z0-9-]+", "-", str(args["databaseName"]).lower()).strip("-")
-        if any(record.state["databaseName"] == args["databaseName"] for record in self.cloud.store.of(self.token)):
-            raise CloudError(f"database name {args['databaseName']} already exists: choose another, or import it.")
-        database = str(uuid.uuid4())
+        database = str(self.identify(args))
         data: Json = {"host": host, "token": secrets.token_urlsafe(32), "reader": secrets.token_urlsafe(32)}
         redis = Redis(self.cloud, database, data["token"], data["reader"])
         self.cloud.wait(redis.create())

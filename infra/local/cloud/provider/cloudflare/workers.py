@@ -117,18 +117,29 @@ class CustomDomain(Kind):
         if not checks.inputs.get("zoneId") and not checks.inputs.get("zoneName"):
             checks.refuse("zoneId", "one of `zone_id`, `zone_name` must be specified")
 
+    def identify(self, args: Json) -> str | None:
+        hostname = args.get("hostname")
+        return hashlib.md5(str(hostname).encode(), usedforsecurity=False).hexdigest() if hostname else None
+
+    def taken(self, args: Json) -> str:
+        return (
+            f"Error 100117: Hostname '{args['hostname']}' already has externally managed DNS records: it leads to "
+            "another script; remove that first."
+        )
+
     def create(self, args: Json) -> Made:
+        return self._connect(args)
+
+    def update(self, record: Record, args: Json) -> Made:
+        return self._connect(args)
+
+    def _connect(self, args: Json) -> Made:
         hostname, service = str(args["hostname"]), str(args["service"])
         _need_script(self, service)
         zone = self._zone(args)
         if hostname != zone.args["name"] and not hostname.endswith(f".{zone.args['name']}"):
             raise CloudError(f"Error 100116: {hostname} is not in the zone {zone.args['name']}.")
-        if any(record.args["hostname"] == hostname for record in self.cloud.store.of(self.token)):
-            raise CloudError(
-                f"Error 100117: Hostname '{hostname}' already has externally managed DNS records: it leads to another "
-                "script; remove that first."
-            )
-        digest = hashlib.md5(hostname.encode(), usedforsecurity=False).hexdigest()
+        digest = str(self.identify(args))
         return Made(id=digest, outputs={"certId": digest, "zoneId": zone.id, "zoneName": zone.args["name"]})
 
     def _zone(self, args: Json) -> Record:

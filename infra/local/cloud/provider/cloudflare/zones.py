@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar
 
-from infra.local.cloud.errors import CloudError
 from infra.local.cloud.provider.kind import Checks, Kind, Made
 from infra.local.cloud.provider.wire import Json
 from infra.local.cloud.store import Record
@@ -29,13 +28,16 @@ class Zone(Kind):
         checks.text("name", DOMAIN, "not a valid domain name; expected one such as example.com, in lower case")
         checks.one_of("type", ("full", "partial", "secondary", "internal"))
 
+    def identify(self, args: Json) -> str | None:
+        name = args.get("name")
+        return hashlib.md5(str(name).encode(), usedforsecurity=False).hexdigest() if name else None
+
+    def taken(self, args: Json) -> str:
+        return f"Error 1061: {args['name']} already exists: import the existing zone instead of making one."
+
     def create(self, args: Json) -> Made:
-        if any(record.state["name"] == args["name"] for record in self.cloud.store.of(self.token)):
-            raise CloudError(
-                f"Error 1061: {args['name']} already exists: import the existing zone instead of making one."
-            )
         return Made(
-            id=hashlib.md5(str(args["name"]).encode(), usedforsecurity=False).hexdigest(),
+            id=str(self.identify(args)),
             outputs={
                 "nameServers": NAME_SERVERS,
                 "originalNameServers": [],
