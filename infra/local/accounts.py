@@ -58,7 +58,7 @@ def first_key(places: Places, progress: Progress, driver: Driver, url: str) -> s
 
 def _ready(places: Places, progress: Progress) -> Driver:
     install(places, progress, servers=False)
-    control.running(places)
+    control.check_ports(control.running(places))
     return drivers.choose(places, progress)
 
 

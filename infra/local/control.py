@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from typing import Any
 
 from infra.local import processes
@@ -12,6 +13,7 @@ from infra.local.processes import Record
 from infra.local.trouble import Trouble
 
 ANSWER_SECONDS = 5.0
+PORT_SECONDS = 3.0  # the daemon looks every second whether a taken port is free again
 
 
 def call(cloud: Record, method: str, path: str) -> Any:
@@ -41,7 +43,7 @@ def addresses(cloud: Record) -> dict[str, str | None]:
 
 
 def status(cloud: Record) -> dict[str, Any]:
-    """`parts` (name, kind, state, pid, port, restarts) and `resources`, how many are held."""
+    """`parts` (name, kind, state, pid, port, restarts, and perhaps detail) and `resources`, how many are held."""
     found: dict[str, Any] = _answer(cloud, "/status")
     return found
 
@@ -52,6 +54,15 @@ def running(places: Places) -> Record:
     if cloud is None:
         raise Trouble("The local cloud is not running. `make up` starts it.")
     return cloud
+
+
+def check_ports(cloud: Record) -> None:
+    """Raises Trouble when a part waits for its port, which another program holds, and goes on waiting."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while blocked := [part["detail"] for part in status(cloud)["parts"] if part["state"] == "blocked"]:
+        if time.monotonic() > deadline:
+            raise Trouble("\n".join(blocked))
+        time.sleep(0.2)
 
 
 def _answer(cloud: Record, path: str) -> Any:

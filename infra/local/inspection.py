@@ -7,7 +7,8 @@ import shutil
 import time
 from contextlib import suppress
 
-from infra.local import control, engine_driver, lock, processes, result
+from declarations import PREFIX
+from infra.local import control, engine_driver, lock, processes
 from infra.local.places import Places
 from infra.local.trouble import Trouble
 
@@ -24,7 +25,8 @@ def status(places: Places) -> None:
         kept = "It is kept: `make up` brings it back." if places.cloud.exists() else "`make up` makes one."
         raise Trouble(f"The local cloud in {places.root} is not running. {kept}")
     answer = control.status(cloud)
-    url = result.read(places).get(result.API_URL, "not yet")
+    edge = control.addresses(cloud)["edge_url"]
+    url = edge + PREFIX if edge else "not yet"
     driver = "the Pulumi engine" if engine_driver.has_state(places) else "without an engine"
     print(f"API URL    {url}\nresources  {answer['resources']} ({driver})\n")
     rows: list[tuple[str, ...]] = [("part", "kind", "state", "process", "port", "restarts")]
@@ -42,6 +44,9 @@ def status(places: Places) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    for part in answer["parts"]:
+        if part.get("detail"):
+            print(f"\n{part['name']}: {part['detail']}")
 
 
 def logs(places: Places, part: str, *, follow: bool) -> None:

@@ -34,6 +34,7 @@ def up(places: Places, progress: Progress) -> None:
     driver = drivers.choose(places, progress)
     try:
         start(places, progress, driver)
+        control.check_ports(control.running(places))
         driver.up()
         url = accounts.api_url(places)
         key = accounts.first_key(places, progress, driver, url)
@@ -42,8 +43,11 @@ def up(places: Places, progress: Progress) -> None:
             "Interrupted. What was made so far is kept: `make up` carries on, `make down` stops it, "
             "`make destroy` removes it."
         ) from None
+    before = result.read(places).get(result.API_URL, url)
     result.write(places, url, key)
     print(result.text(places, url, key))
+    if before != url:
+        progress.say(f"\nThe API URL changed: it was {before}. Tell your clients the new one.")
 
 
 def start(places: Places, progress: Progress, driver: Driver) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
-from infra.local import control, drivers, engine, lifecycle, processes, stack, stamps
+from infra.local import accounts, control, drivers, engine, lifecycle, processes, stack, stamps
 from infra.local.places import Places, write_private
 from infra.local.processes import CLOUD, HOST
 from infra.local.progress import Progress
@@ -81,6 +83,25 @@ def test_a_host_that_died_is_started_alone(checkout: Places, progress: Progress)
     again, another = _start(checkout, progress)
     assert again == cloud
     assert another != host
+
+
+def test_a_moved_api_is_told(
+    places: Places, progress: Progress, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = iter((1, 1, 2))
+    driver = SimpleNamespace(up=lambda: None)
+    monkeypatch.setattr(lifecycle, "install", lambda *_: False)
+    monkeypatch.setattr(lifecycle, "start", lambda *_: None)
+    monkeypatch.setattr(drivers, "choose", lambda *_: driver)
+    monkeypatch.setattr(control, "running", lambda _places: processes.Record(1, {}))
+    monkeypatch.setattr(control, "check_ports", lambda _cloud: None)
+    monkeypatch.setattr(accounts, "api_url", lambda _places: f"http://127.0.0.1:{next(ports)}/api/v1")
+    monkeypatch.setattr(accounts, "first_key", lambda *_: "mg_key")
+    for _ in range(2):
+        lifecycle.up(places, progress)
+    assert said.getvalue() == ""
+    lifecycle.up(places, progress)
+    assert "The API URL changed: it was http://127.0.0.1:1/api/v1." in said.getvalue()
 
 
 def test_removing_the_data_keeps_logs_and_installed_parts(places: Places) -> None:

@@ -21,6 +21,10 @@ class Denied(CloudError):
     """An identity lacks a right that the vendor checks (the vendors' 403)."""
 
 
+class PortTaken(CloudError):
+    """A port that others have written down is held by another program."""
+
+
 def disk_sentence(error: OSError, doing: str) -> str:
     """Say in one sentence why the disk refused, and the way out."""
     where = f" ({error.filename})" if error.filename else ""

@@ -1,5 +1,8 @@
 """Ports: chosen once, at random, and kept for as long as the thing lives, so that addresses survive a restart.
 
+When another program has taken one meanwhile, most move: the next `pulumi up --refresh` tells everyone. One that is
+written down where no `pulumi up` reaches (a workspace's database address) is waited for.
+
 20000-31999 lies below the range from which Linux takes ports for outgoing connections.
 """
 
@@ -10,7 +13,8 @@ import random
 import socket
 import threading
 
-from infra.local.cloud.errors import CloudError
+from infra.local.cloud import holders
+from infra.local.cloud.errors import CloudError, PortTaken
 from infra.local.cloud.provider.wire import Json
 from infra.local.cloud.store import Store
 
@@ -56,12 +60,21 @@ class Ports:
         port = self._store.section("ports").get(name)
         return int(port) if port is not None else None
 
-    def claim(self, name: str) -> int:
-        """The port of `name`: the kept one when it is free, else a new one, which is kept."""
+    def claim(self, name: str, *, moves: bool = True) -> int:
+        """The port of `name`: the kept one when it is free, else a new one, which is kept.
+
+        Raises:
+            PortTaken: the kept one is not free, and it must not move.
+        """
         with self._lock:
             kept = self.of(name)
             if kept is not None and is_free(kept):
                 return kept
+            if kept is not None and not moves:
+                raise PortTaken(
+                    f"Port {kept} of {name} is held by {holders.named(kept)}, and cannot move: what is stored names "
+                    "it. Stop that program, then run `make up` again."
+                )
             port = self._choose()
             if kept is not None:
                 log.warning("port %d of %s is taken by another program; it moved to %d", kept, name, port)

@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.local.cloud import processes
-from infra.local.cloud.errors import CloudError
+from infra.local.cloud.errors import CloudError, PortTaken
 from infra.local.cloud.probes import Probe, Unwell
 from infra.local.cloud.processes import Launch
 
 FIRST_DELAY_SECONDS = 0.2
 LAST_DELAY_SECONDS = 10.0
+BLOCKED_SECONDS = 1.0  # how often a taken port is looked at
 STEADY_SECONDS = 30.0  # a part that lived this long starts its backoff anew
 KINDS = ("postgres", "sqld", "redis", "function", "worker")  # in the order in which they start; they stop in reverse
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Part:
         self.log_path = log_path
         self.state = "starting"
         self.restarts = 0
+        self._trouble = ""  # why it could not be started, in one line
         self._process: asyncio.subprocess.Process | None = None
         self._since = 0.0
         self._watch: asyncio.Task[None] | None = None
@@ -93,7 +95,7 @@ class Part:
 
     async def status(self) -> dict[str, object]:
         """What GET /status shows, with a probe made now."""
-        state, detail = self.state, ""
+        state, detail = self.state, self._trouble
         if state == "running":
             try:
                 await self.plan.probe()
@@ -138,7 +140,7 @@ class Part:
             await processes.kill(self._process)
             how = "was not ready in time" if ended is None and reader < 0 else "ended while starting"
             raise CloudError(f"{self.plan.name} {how}. Its last words:\n{processes.tail(self.log_path)}")
-        self.state = "running"
+        self.state, self._trouble = "running", ""
 
     async def _probed(self, process: asyncio.subprocess.Process) -> bool:
         while process.returncode is None:
@@ -166,8 +168,14 @@ class Part:
             try:
                 await self._start_once()
                 log.info("%s runs", self.plan.name)
+            except PortTaken as error:
+                if self._trouble != str(error):
+                    log.warning("%s", error)
+                self._trouble = str(error)
+                await self._pause(BLOCKED_SECONDS, "blocked")
             except CloudError as error:
                 log.warning("%s", error)
+                self._trouble = str(error).partition("\n")[0]
                 await self._pause(delay)
                 delay = min(delay * 2, LAST_DELAY_SECONDS)
             except Exception:  # a fault of ours must not end the watch
@@ -175,8 +183,8 @@ class Part:
                 await self._pause(delay)
                 delay = min(delay * 2, LAST_DELAY_SECONDS)
 
-    async def _pause(self, delay: float) -> None:
-        self.state = "restarting"
+    async def _pause(self, delay: float, state: str = "restarting") -> None:
+        self.state = state
         server = await self.plan.stand_in() if self.plan.stand_in is not None else None
         try:
             await asyncio.sleep(delay)

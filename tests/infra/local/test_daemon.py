@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import control
+from infra.local.processes import Record
+from infra.local.trouble import Trouble
 from tests.infra.local.program import BUCKET, REDIS
 from tests.infra.local.running import REPOSITORY, Daemon, alive, call, wait_for
 
@@ -93,6 +96,30 @@ def test_a_port_that_a_stranger_took_moves(own_daemon: Daemon) -> None:
         assert outputs is not None
         assert outputs["endpoint"] == f"memorygraph.localhost:{moved['port']}"
         assert f"port {taken} of {moved['name']} is taken" in (own_daemon.root / "daemon.log").read_text()
+
+
+def test_the_port_of_databases_is_waited_for(own_daemon: Daemon) -> None:
+    own_daemon.start()
+    own_daemon.api("turso")("POST", GROUPS, {"name": "default", "location": "aws-us-east-1"})
+    taken = own_daemon.part("sqld")["port"]
+    own_daemon.stop()
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("", taken))
+        stranger.listen()
+        own_daemon.start()
+        part = own_daemon.part("sqld")
+        assert (part["state"], part["pid"], part["port"]) == ("blocked", None, taken)
+        name = Path("/proc/self/comm").read_text().strip()
+        assert part["detail"].startswith(
+            f"Port {taken} of sqld-default is held by {name} (process {os.getpid()}), and cannot move"
+        )
+        cloud = Record(own_daemon.address["pid"], own_daemon.address)
+        with pytest.raises(Trouble, match=f"process {os.getpid()}.*Stop that program"):
+            control.check_ports(cloud)
+    control.check_ports(cloud)  # waits for the daemon's next look
+    wait_for(lambda: own_daemon.part("sqld")["state"] == "running")
+    assert own_daemon.part("sqld")["port"] == taken
 
 
 def test_a_killed_part_is_started_again(own_daemon: Daemon) -> None:

@@ -102,7 +102,8 @@ class Sqld:
         )
 
     async def _launch(self, _ready: int) -> Launch:
-        port, admin = self._cloud.ports.claim(self.name), self._cloud.ports.claim(self._admin)
+        # The control plane holds the address of every workspace's database.
+        port, admin = self._cloud.ports.claim(self.name, moves=False), self._cloud.ports.claim(self._admin)
         key = self._folder / "key.pem"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
