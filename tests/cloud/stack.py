@@ -157,6 +157,10 @@ class Stack:
     def pids(self, kind: str) -> list[int]:
         return [part["pid"] for part in self.parts() if part["kind"] == kind and part["pid"]]
 
+    def well(self, kind: str) -> bool:
+        """Whether every process of one part passes the local cloud's own probe."""
+        return all(part["state"] == "running" for part in self.parts() if part["kind"] == kind)
+
     @contextmanager
     def frozen(self, kind: str) -> Iterator[None]:
         """Stop every process of one part as a hung machine would (SIGSTOP), children included."""
@@ -181,9 +185,9 @@ def family(pid: int) -> list[int]:
     """A process and all that descend from it."""
     members = [pid]
     for member in members:
-        children = Path(f"/proc/{member}/task/{member}/children")
-        if children.exists():
-            members.extend(int(child) for child in children.read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            children = Path(f"/proc/{member}/task/{member}/children").read_text()
+            members.extend(int(child) for child in children.split())
     return members
 
 
