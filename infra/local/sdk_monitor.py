@@ -11,6 +11,7 @@ from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import provider_pb2, resource_pb2
 
 from infra.local import engine
+from infra.local.cloud.provider.wire import comparable
 from infra.local.sdk_providers import Providers, Refused, plain, refuse, struct
 from infra.local.sdk_state import Held, State
 
@@ -100,7 +101,8 @@ class Monitor(mocks.MockMonitor):
             changed = sorted(
                 name
                 for name in held.inputs.keys() | inputs.keys()
-                if held.inputs.get(name) != inputs.get(name) and name not in request.ignoreChanges
+                if comparable(held.inputs.get(name)) != comparable(inputs.get(name))
+                and name not in request.ignoreChanges
             )
             if changed:
                 raise _needs_engine(f"{about}: {', '.join(changed)} changed, and would be updated")

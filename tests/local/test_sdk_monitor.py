@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pulumi.runtime import mocks, settings
+from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import provider_pb2, resource_pb2
 
 from infra.local.sdk_monitor import SECRET, SIG, Monitor
@@ -46,6 +46,12 @@ class Cloud(Providers):
         return SimpleNamespace(**{"return": struct({"token": request.tok}), "failures": []})
 
 
+def _file(path: str) -> dict[str, Any]:
+    """A file asset in an archive, as the SDK describes it: without an engine nobody adds hashes."""
+    asset = {SIG: rpc._special_asset_sig, "path": path}
+    return {SIG: rpc._special_archive_sig, "assets": {"main.py": asset}}
+
+
 @pytest.fixture
 def cloud() -> Cloud:
     return Cloud()
@@ -66,6 +72,14 @@ def _register(monitor: Monitor, name: str = "archives", parent: str = STACK_URN,
         type=BUCKET, name=name, parent=parent, custom=True, object=struct(inputs), additionalSecretOutputs=["url"]
     )
     return monitor.RegisterResource(request)
+
+
+def test_a_checkout_that_moved_is_no_change(cloud: Cloud, tmp_path: Path) -> None:
+    _register(_monitor(cloud, tmp_path), name="archive-1a2b", source=_file("/one/main.py"))
+    _register(_monitor(cloud, tmp_path), name="archive-1a2b", source=_file("/two/main.py"))
+    assert cloud.calls == ["Check", "Create", "Read"]
+    with pytest.raises(Refused, match="source changed"):
+        _register(_monitor(cloud, tmp_path), name="archive-1a2b", source={**_file("/two/main.py"), "assets": {}})
 
 
 def test_create_then_keep(cloud: Cloud, tmp_path: Path) -> None:

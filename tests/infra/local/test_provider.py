@@ -146,6 +146,19 @@ def test_a_replacement_under_the_same_name_deletes_first(engine: Engine) -> None
     assert engine.diff(program.BUCKET, "a-bucket", old, {**old, "labels": {"a": "b"}}) == ([], False)
 
 
+def test_another_checkout_of_the_same_files_replaces_nothing(engine: Engine) -> None:
+    def item(folder: str, content: str) -> dict[str, object]:
+        hashed = {"hash": content}
+        files = {"main.py": {**program.asset(path=f"{folder}/main.py"), **hashed}}
+        return {"bucket": "b", "name": "n", "source": {**program.archive(files), **hashed}}
+
+    def differs(old: dict[str, object], new: dict[str, object]) -> list[str]:
+        return engine.diff(program.OBJECT, "b-n", old, new)[0]
+
+    assert differs(item("/one", "same"), item("/two", "same")) == []
+    assert differs(item("/one", "same"), item("/one", "other")) == ["source"]
+
+
 def test_deletion_policy_prevent(engine: Engine) -> None:
     inputs = {"name": "keep-me", "location": "us-east4", "deletionPolicy": "PREVENT"}
     id_, _ = engine.create(program.BUCKET, inputs)

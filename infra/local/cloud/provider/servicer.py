@@ -26,7 +26,7 @@ from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.errors import AlreadyExists, CloudError, Denied, NotFound, disk_sentence
 from infra.local.cloud.provider import attach
 from infra.local.cloud.provider.kind import Checks, Kind, Made
-from infra.local.cloud.provider.wire import UNKNOWN, Json, from_struct, merge, plain, to_struct
+from infra.local.cloud.provider.wire import UNKNOWN, Json, comparable, from_struct, merge, plain, to_struct
 from infra.local.cloud.store import Record
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind = self._kind(request)
         old, new = plain(from_struct(request.old_inputs)), plain(from_struct(request.news))
         ignored = set(request.ignoreChanges)
-        replaces = sorted(key for key in kind.replaces - ignored if old.get(key) != new.get(key))
+        differs = (key for key in kind.replaces - ignored if comparable(old.get(key)) != comparable(new.get(key)))
+        replaces = sorted(differs)
         # A new one under the old name can only come after the old one is gone.
         same_name = kind.identify(new) is not None and kind.identify(new) == kind.identify(old)
         # `changes` stays unknown: the engine compares the inputs itself.

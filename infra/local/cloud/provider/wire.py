@@ -51,6 +51,19 @@ def is_asset(value: Any) -> bool:
     return isinstance(value, dict) and value.get(_SIG) == _ASSET
 
 
+def comparable(value: Any) -> Any:
+    """Assets and archives by what they hold: where its files lie on this machine makes no difference."""
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if (is_archive(value) or is_asset(value)) and value.get("hash"):
+        return {_SIG: value[_SIG], "hash": value["hash"]}
+    if is_asset(value) and "path" in value:  # without an engine there are no hashes, and the object's name has one
+        return {_SIG: _ASSET}
+    return {key: comparable(item) for key, item in value.items()}
+
+
 def merge(marked: Any, computed: Any) -> Any:
     """`computed` laid over `marked`, going into objects and through the mark of a secret."""
     if isinstance(marked, dict) and isinstance(computed, Mapping):
