@@ -57,11 +57,11 @@ async def serve(paths: Paths) -> None:
         supabase, turso = Supabase(cloud), Turso(cloud)
         addresses = {}
         for name, application in (("supabase_api", supabase.application()), ("turso_api", turso.application())):
-            sock, port = cloud.ports.listen(name)
+            sock, port = cloud.ports.listen(name, moves=True)
             services.serve(application, sock)
             addresses[name] = f"http://{HOST}:{port}"
         token = secrets.token_urlsafe(32)
-        sock, control_port = cloud.ports.listen("control")
+        sock, control_port = cloud.ports.listen("control", moves=True)
         services.serve(Control(cloud, addresses, stopping.set).application(token), sock)
 
         registered = kinds(cloud)
@@ -131,7 +131,7 @@ def _serve_provider(cloud: Cloud, provider: Provider) -> tuple[grpc.Server, int]
     )
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     while True:
-        port = cloud.ports.claim("provider")
+        port = cloud.ports.claim("provider", moves=True)
         with contextlib.suppress(RuntimeError):  # taken since; another one is claimed
             server.add_insecure_port(f"{HOST}:{port}")
             break

@@ -28,11 +28,11 @@ class Listeners:
         self._lock = threading.Lock()
         self._open: dict[str, socket.socket] = {}
 
-    def open(self, name: str) -> socket.socket:
-        """The socket of `name`, listening; the same one until it is closed."""
+    def open(self, name: str, *, moves: bool = False) -> socket.socket:
+        """The socket of `name`, listening; the same one until it is closed. `moves`: see `Ports.claim`."""
         with self._lock:
             if name not in self._open:
-                sock, _ = self._ports.listen(name)
+                sock, _ = self._ports.listen(name, moves=moves)
                 sock.set_inheritable(True)
                 self._open[name] = sock
             return self._open[name]

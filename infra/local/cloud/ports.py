@@ -1,7 +1,7 @@
 """Ports: chosen once, at random, and kept for as long as the thing lives, so that addresses survive a restart.
 
-When another program has taken one meanwhile, most move: the next `pulumi up --refresh` tells everyone. One that is
-written down where no `pulumi up` reaches (a workspace's database address) is waited for.
+A port that another program has taken meanwhile is waited for: others have written it down (secrets, the addresses of
+workspaces' databases), and without an engine nobody would tell them. Only those move that are read anew at each start.
 
 20000-31999 lies below the range from which Linux takes ports for outgoing connections.
 """
@@ -60,11 +60,11 @@ class Ports:
         port = self._store.section("ports").get(name)
         return int(port) if port is not None else None
 
-    def claim(self, name: str, *, moves: bool = True) -> int:
-        """The port of `name`: the kept one when it is free, else a new one, which is kept.
+    def claim(self, name: str, *, moves: bool = False) -> int:
+        """The port of `name`: the kept one; a new one when there is none yet, or when it is taken and `moves`.
 
         Raises:
-            PortTaken: the kept one is not free, and it must not move.
+            PortTaken: it is taken and must not move.
         """
         with self._lock:
             kept = self.of(name)
@@ -73,7 +73,8 @@ class Ports:
             if kept is not None and not moves:
                 raise PortTaken(
                     f"Port {kept} of {name} is held by {holders.named(kept)}, and cannot move: what is stored names "
-                    "it. Stop that program, then run `make up` again."
+                    "it. Stop that program and run `make up` again; or begin anew, without the data, by `make destroy` "
+                    "and `make up`."
                 )
             port = self._choose()
             if kept is not None:
@@ -81,10 +82,10 @@ class Ports:
             self._keep(name, port)
             return port
 
-    def listen(self, name: str) -> tuple[socket.socket, int]:
+    def listen(self, name: str, *, moves: bool = False) -> tuple[socket.socket, int]:
         """Like `claim`, and listening already: nobody can take the port in between."""
         while True:
-            port = self.claim(name)
+            port = self.claim(name, moves=moves)
             try:
                 return listener(port), port
             except OSError:

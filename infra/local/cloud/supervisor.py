@@ -112,7 +112,8 @@ class Part:
         return {**shown, "detail": detail} if detail else shown
 
     async def _start_once(self) -> None:
-        self.state = "starting"
+        if self.state != "blocked":  # it stays that while its port is looked at again
+            self.state = "starting"
         reader, writer = os.pipe() if self.plan.signals_ready else (-1, -1)
         try:
             launch = await self.plan.prepare(writer)
@@ -185,7 +186,8 @@ class Part:
 
     async def _pause(self, delay: float, state: str = "restarting") -> None:
         self.state = state
-        server = await self.plan.stand_in() if self.plan.stand_in is not None else None
+        stand_in = self.plan.stand_in if state != "blocked" else None
+        server = await stand_in() if stand_in is not None else None
         try:
             await asyncio.sleep(delay)
         finally:

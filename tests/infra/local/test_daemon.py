@@ -14,11 +14,25 @@ import pytest
 from infra.local import control
 from infra.local.processes import Record
 from infra.local.trouble import Trouble
-from tests.infra.local.program import BUCKET, REDIS
-from tests.infra.local.running import REPOSITORY, Daemon, alive, call, wait_for
+from tests.infra.local.program import BUCKET, DOMAIN, REDIS, SCRIPT, ZONE
+from tests.infra.local.running import REPOSITORY, Daemon, Json, alive, call, wait_for
 
 GROUPS = "/v1/organizations/local/groups"
 DATABASE = {"databaseName": "memorygraph", "region": "global", "primaryRegion": "us-east-1"}
+
+EDGE: tuple[tuple[str, Json], ...] = (
+    (ZONE, {"name": "a.localhost", "account": {"id": "local"}}),
+    (
+        SCRIPT,
+        {
+            "accountId": "local",
+            "scriptName": "edge",
+            "mainModule": "worker.js",
+            "content": "export default { async fetch() { return new Response('here'); } };",
+        },
+    ),
+    (DOMAIN, {"accountId": "local", "hostname": "api.a.localhost", "service": "edge", "zoneName": "a.localhost"}),
+)
 
 
 def fill(daemon: Daemon) -> str:
@@ -79,47 +93,51 @@ def test_it_stops_when_asked_and_comes_back_as_it_was(own_daemon: Daemon) -> Non
     assert own_daemon.api("turso")("GET", f"{GROUPS}/default")[0] == 200
 
 
-def test_a_port_that_a_stranger_took_moves(own_daemon: Daemon) -> None:
+def stranger(port: int) -> socket.socket:
+    """Another program that listens on a port."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("", port))
+    sock.listen()
+    return sock
+
+
+def test_a_taken_port_of_the_edge_moves(own_daemon: Daemon) -> None:
     own_daemon.start()
-    redis = fill(own_daemon)
-    taken = own_daemon.part("redis")["port"]
+    engine = own_daemon.engine()
+    for type_, inputs in EDGE:
+        engine.create(type_, inputs)
+    taken = own_daemon.part("worker")["port"]
     own_daemon.stop()
-    with socket.socket() as stranger:
-        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        stranger.bind(("127.0.0.1", taken))
-        stranger.listen()
+    with stranger(taken):
         own_daemon.start()
-        moved = own_daemon.part("redis")
-        assert moved["port"] != taken
+        moved = own_daemon.part("worker")
         assert moved["state"] == "running"
-        outputs = own_daemon.engine().read(REDIS, redis)
-        assert outputs is not None
-        assert outputs["endpoint"] == f"memorygraph.localhost:{moved['port']}"
-        assert f"port {taken} of {moved['name']} is taken" in (own_daemon.root / "daemon.log").read_text()
+        assert moved["port"] != taken
+        assert own_daemon.control("GET", "/addresses")["edge_url"] == f"http://127.0.0.1:{moved['port']}"
 
 
-def test_the_port_of_databases_is_waited_for(own_daemon: Daemon) -> None:
+def test_a_port_that_others_wrote_down_is_waited_for(own_daemon: Daemon) -> None:
     own_daemon.start()
-    own_daemon.api("turso")("POST", GROUPS, {"name": "default", "location": "aws-us-east-1"})
-    taken = own_daemon.part("sqld")["port"]
+    fill(own_daemon)
+    before = {kind: own_daemon.part(kind)["port"] for kind in ("sqld", "redis")}
     own_daemon.stop()
-    with socket.socket() as stranger:
-        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        stranger.bind(("", taken))
-        stranger.listen()
+    name = Path("/proc/self/comm").read_text().strip()
+    with stranger(before["sqld"]), stranger(before["redis"]):
         own_daemon.start()
-        part = own_daemon.part("sqld")
-        assert (part["state"], part["pid"], part["port"]) == ("blocked", None, taken)
-        name = Path("/proc/self/comm").read_text().strip()
-        assert part["detail"].startswith(
-            f"Port {taken} of sqld-default is held by {name} (process {os.getpid()}), and cannot move"
-        )
+        for kind, port in before.items():
+            part = own_daemon.part(kind)
+            assert (part["state"], part["pid"], part["port"]) == ("blocked", None, port)
+            assert part["detail"].startswith(
+                f"Port {port} of {part['name']} is held by {name} (process {os.getpid()}), and cannot move"
+            )
         cloud = Record(own_daemon.address["pid"], own_daemon.address)
-        with pytest.raises(Trouble, match=f"process {os.getpid()}.*Stop that program"):
+        with pytest.raises(Trouble, match=rf"process {os.getpid()}\).*\n.*process {os.getpid()}\)"):
             control.check_ports(cloud)
     control.check_ports(cloud)  # waits for the daemon's next look
-    wait_for(lambda: own_daemon.part("sqld")["state"] == "running")
-    assert own_daemon.part("sqld")["port"] == taken
+    for kind, port in before.items():
+        wait_for(lambda kind=kind: own_daemon.part(kind)["state"] == "running")
+        assert own_daemon.part(kind)["port"] == port
 
 
 def test_a_killed_part_is_started_again(own_daemon: Daemon) -> None:

@@ -133,7 +133,7 @@ class Functions:
             kind="function",
             prepare=prepare,
             probe=lambda: probes.http(self._cloud.listeners.port(name), HEALTH_PATH),
-            port=lambda: self._cloud.listeners.port(name),
+            port=lambda: self._cloud.ports.of(name),
             signals_ready=True,
             stand_in=lambda: self._cloud.listeners.answer_unavailable(name),
             start_seconds=START_SECONDS,

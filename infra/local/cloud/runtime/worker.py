@@ -106,13 +106,13 @@ class Workers:
             kind="worker",
             prepare=prepare,
             probe=lambda: probes.tcp(self._cloud.listeners.port(part)),
-            port=lambda: self._cloud.listeners.port(part),
+            port=lambda: self._cloud.ports.of(part),
             signals_ready=True,
             stand_in=lambda: self._cloud.listeners.answer_unavailable(part),
         )
 
     def _launch(self, code: Code, ready: int) -> Launch:
-        sock = self._cloud.listeners.open(_part(code.name))
+        sock = self._cloud.listeners.open(_part(code.name), moves=True)
         folder = self._cloud.paths.workers / code.name
         config, secrets = rendered(code, f"{HOST}:{sock.getsockname()[1]}")
         try:
@@ -137,8 +137,9 @@ def edge_url(cloud: Cloud) -> str | None:
     """The address of the first script that has a custom domain; None before there is one."""
     for domain in cloud.store.of(CUSTOM_DOMAIN):
         script = str(domain.args["service"])
-        if cloud.store.get(SCRIPT, script) is not None:
-            return f"http://{HOST}:{cloud.listeners.port(_part(script))}"
+        port = cloud.ports.of(_part(script))
+        if port is not None and cloud.store.get(SCRIPT, script) is not None:
+            return f"http://{HOST}:{port}"
     return None
 
 

@@ -102,8 +102,7 @@ class Sqld:
         )
 
     async def _launch(self, _ready: int) -> Launch:
-        # The control plane holds the address of every workspace's database.
-        port, admin = self._cloud.ports.claim(self.name, moves=False), self._cloud.ports.claim(self._admin)
+        port, admin = self._cloud.ports.claim(self.name), self._cloud.ports.claim(self._admin, moves=True)
         key = self._folder / "key.pem"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
