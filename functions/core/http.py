@@ -136,7 +136,10 @@ class Pipeline:
         except Exception as error:
             progress.failure = error
             response = _refuse(Internal("Something went wrong on our side. Please try again."), progress)
-        response.raw_headers.append((b"x-request-id", progress.request_id.encode("latin-1")))
+        response.raw_headers += (
+            (b"x-request-id", progress.request_id.encode("latin-1")),
+            (b"cache-control", b"no-store"),  # no cache on the way may give one caller's answer to another
+        )
         _log(request, response, progress, time.perf_counter() - started)
         return response
 

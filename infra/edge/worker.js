@@ -16,8 +16,9 @@ const SIGNATURE_VERSION = "v1";
 // Only the edge may say these. The last one would be read by Cloud Run's own access check.
 const RESERVED = /^(x-edge-.*|x-serverless-authorization)$/;
 
-// What the platform, not a function, answers when it has no instance to give.
+// What the platform or the framework answers, not a function: it has no instance to give, or does not know the method.
 const PLATFORM_FAILURES = new Map([
+  [405, "This path does not take this method."],
   [429, "The service is busy. Try again in a moment."],
   [502, "The service did not answer. Try again in a moment."],
   [503, "The service is starting or busy. Try again in a moment."],
@@ -27,11 +28,14 @@ const RETRY_AFTER_SECONDS = 2;
 
 const TITLES = {
   404: "Not found",
+  405: "Method not allowed",
   429: "Too many requests",
   502: "Bad gateway",
   503: "Service unavailable",
   504: "Gateway timeout",
 };
+
+const BODILESS = new Set(["GET", "HEAD"]);
 
 const SECURITY_HEADERS = {
   "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
@@ -105,7 +109,10 @@ async function signed(request, url, owner, env, requestId) {
   headers.set("X-Edge-Client", client);
   headers.set("X-Edge-Host", url.host);
   headers.set("X-Edge-Signature", await hmac(secret.split(" ")[0], message));
-  return new Request(target, { method: request.method, headers, body: request.body, redirect: "manual" });
+  // A GET may not carry a body here, though some clients send one.
+  const body = BODILESS.has(request.method) ? null : request.body;
+  // Without "no-store" Cloudflare may keep an answer whose path ends as a file's name does, and give it to another caller.
+  return new Request(target, { method: request.method, headers, body, redirect: "manual", cache: "no-store" });
 }
 
 // Waits for the function to begin its answer; once it has, the body may stream for as long as it takes.
@@ -130,7 +137,7 @@ async function hmac(secret, message) {
 function problem(status, detail, requestId, retryAfterSeconds = RETRY_AFTER_SECONDS) {
   const body = { type: "about:blank", title: TITLES[status], status, detail, request_id: requestId };
   const headers = { "Content-Type": "application/problem+json", "Cache-Control": "no-store" };
-  if (status !== 404) {
+  if (status >= 429) {
     headers["Retry-After"] = String(retryAfterSeconds);
   }
   return new Response(JSON.stringify(body), { status, headers });

@@ -134,6 +134,11 @@ async def test_the_edges_request_id_is_on_every_answer(site: Site) -> None:
         assert (answer.status, answer.headers["x-request-id"]) == (status, REQUEST_ID)
 
 
+async def test_no_answer_may_be_kept_by_a_cache(site: Site) -> None:
+    for path in ("/open", "/nowhere", "/fails"):
+        assert (await site("GET", path)).headers["cache-control"] == "no-store"
+
+
 async def test_an_unsigned_request_gets_an_id_of_its_own(site: Site) -> None:
     answer = await site("GET", "/open", headers={"X-Edge-Request-Id": "forged"}, through_edge=False)
     assert answer.headers["x-request-id"] not in ("forged", REQUEST_ID)

@@ -266,3 +266,26 @@ def test_a_function_without_a_secret_is_a_503(tmp_path: Path) -> None:
     bindings = {name: text for name, text in _bindings("http://127.0.0.1:9").items() if not name.startswith("EDGE")}
     with workerd.running(tmp_path, bindings) as url:
         assert Worker(url)("GET", PATH).status == 503
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_body_where_none_belongs_is_left_behind(
+    worker: Worker, origin: Origin, method: str, *, streamed: bool
+) -> None:
+    assert worker(method, f"{PATH}/a", body=iter([b"{}"]) if streamed else b"{}").status == 200
+    assert origin.last.body == b""
+    assert "transfer-encoding" not in origin.last.headers
+
+
+def test_no_answer_comes_from_a_cache(worker: Worker, origin: Origin) -> None:
+    """Cloudflare caches by the path's ending, whoever asks."""
+    worker("GET", f"{PATH}/memory.pdf")
+    assert origin.last.headers["cache-control"] == "no-cache"
+
+
+def test_a_method_that_the_framework_does_not_know_is_a_problem(worker: Worker, origin: Origin) -> None:
+    origin.respond = lambda _: Reply(405, {"Content-Type": "text/plain"}, b"Method Not Allowed")
+    answer = worker("PUT", PATH)
+    assert (answer.status, answer.json["title"]) == (405, "Method not allowed")
+    assert "retry-after" not in answer.headers
