@@ -47,10 +47,14 @@ class Statement:
 
 @dataclass(slots=True)
 class Result:
-    """What one statement gave: rows of values, and the number of rows that it changed."""
+    """What one statement gave: rows of values, and the number of rows that it changed.
+
+    `repeated`: its batch was sent twice, so it may have changed them the first time.
+    """
 
     rows: list[tuple[SqlValue, ...]] = field(default_factory=list)
     changed: int = 0
+    repeated: bool = False
 
 
 class StatementFailed(Exception):
@@ -69,7 +73,7 @@ class Database(Protocol):
         """Run all statements in one round trip and one transaction (BEGIN IMMEDIATE when `write`).
 
         Either every statement holds or none does. A batch may be sent twice when a kept connection breaks before an
-        answer arrives, so writes must be idempotent (ids are chosen by the caller).
+        answer arrives, so writes must be idempotent (ids are chosen by the caller); `Result.repeated` tells.
 
         Raises:
             StatementFailed: the database refused one statement.

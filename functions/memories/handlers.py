@@ -56,7 +56,7 @@ async def create_memory(call: Call, service: MemoryService) -> Response:
         updated_at=now,
     )
     stored = await service.store(call.caller, memory, _agent(call.request))
-    return call.reply(memory_body(stored), 201 if stored.version == 1 else 200)
+    return call.reply(memory_body(stored), 201 if stored.created_at == now else 200)
 
 
 async def read_memory(call: Call, service: MemoryService) -> Response:

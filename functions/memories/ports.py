@@ -44,7 +44,7 @@ class MemoryStore(Protocol):
         ...
 
     async def delete(self, memory_id: str) -> bool:
-        """Remove a memory and its relationships; False when there is no such memory."""
+        """Remove a memory and its relationships; False when there was certainly no such memory."""
         ...
 
     async def search(self, search: Search) -> Page:

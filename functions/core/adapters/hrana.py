@@ -125,18 +125,21 @@ class HranaDatabase:
         body = orjson.dumps({"requests": [{"type": "batch", "batch": {"steps": steps}}, {"type": "close"}]})
         ends = self._monotonic() + self._known.patience(self._monotonic())
         if not write:
-            return _results(await self._post(body, ends), len(statements), bare=bare)
+            return _results(_batch_result(await self._post(body, ends)), len(statements), bare=bare)
+        repeated = False
         async with self._turn(ends):
             while True:
+                answer = await self._post(body, ends)
+                repeated = repeated or answer.resent
                 try:
-                    return _results(await self._post(body, ends), len(statements), bare=False)
+                    return _results(_batch_result(answer), len(statements), bare=False, repeated=repeated)
                 except _Busy:
                     pause = random.uniform(*BUSY_PAUSE_SECONDS)  # noqa: S311 - spreads writers, guards nothing
                     if self._monotonic() + pause >= ends:
                         raise
                     await asyncio.sleep(pause)
 
-    async def _post(self, body: bytes, ends: float) -> dict[str, Any]:
+    async def _post(self, body: bytes, ends: float) -> HttpAnswer:
         try:
             answer = await self._client.post(
                 self._url,
@@ -148,7 +151,7 @@ class HranaDatabase:
         except HttpError as error:
             raise _unavailable() from error
         self._known.answered(self._monotonic())
-        return _batch_result(answer)
+        return answer
 
     @asynccontextmanager
     async def _turn(self, ends: float) -> AsyncIterator[None]:
@@ -198,7 +201,7 @@ def _batch_result(answer: HttpAnswer) -> dict[str, Any]:
     raise _unavailable() from RuntimeError(f"the store refused the batch: {code}")
 
 
-def _results(batch: dict[str, Any], count: int, *, bare: bool) -> list[Result]:
+def _results(batch: dict[str, Any], count: int, *, bare: bool, repeated: bool = False) -> list[Result]:
     """The results of the caller's `count` statements, which stand between BEGIN and COMMIT unless they are `bare`."""
     first = 0 if bare else 1
     needed = count if bare else count + 2  # ROLLBACK, the last step, is expected to be left out
@@ -210,7 +213,9 @@ def _results(batch: dict[str, Any], count: int, *, bare: bool) -> list[Result]:
         raise _unavailable() from RuntimeError("the store left a step out")
     try:
         return [
-            Result([tuple([decode(cell) for cell in row]) for row in step["rows"]], step["affected_row_count"])
+            Result(
+                [tuple([decode(cell) for cell in row]) for row in step["rows"]], step["affected_row_count"], repeated
+            )
             for step in steps[first : first + count]
         ]
     except (LookupError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ import asyncio
 import ssl
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from core.adapters.http1_wire import (
@@ -92,7 +92,7 @@ class HttpClient:
             timeout: seconds for waiting for a free connection and for the answer together.
             connect_timeout: further seconds for name, TCP and TLS when a new connection is needed.
             retry: send once more, on a new connection, when a kept one turns out closed before any byte of an answer.
-                The server may then see the request twice.
+                The server may then see the request twice; `HttpAnswer.resent` tells.
 
         Raises:
             HttpError: see the module.
@@ -107,7 +107,8 @@ class HttpClient:
             kept = connection.used
             try:
                 async with asyncio.timeout_at(deadline):
-                    return await connection.exchange(message)
+                    answer = await connection.exchange(message)
+                return replace(answer, resent=True) if fresh else answer
             except TimeoutError:
                 raise HttpTimeout(f"{origin.host}: no answer within {timeout:g} s", sent=True) from None
             except HttpStale:

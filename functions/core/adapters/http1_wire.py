@@ -45,11 +45,15 @@ class HttpStale(HttpBroken):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A whole answer. Header names are lower-case; a repeated header is joined with a comma."""
+    """A whole answer. Header names are lower-case; a repeated header is joined with a comma.
+
+    `resent`: the request was sent twice, and the server may have acted on it twice.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
+    resent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

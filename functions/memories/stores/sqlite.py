@@ -89,7 +89,7 @@ class SqliteMemoryStore:
             Statement("DELETE FROM relationships WHERE from_id = ?1 OR to_id = ?1", (memory_id,)),
             Statement("DELETE FROM memories WHERE id = ?1", (memory_id,)),
         )
-        return deleted.changed > 0
+        return deleted.changed > 0 or deleted.repeated  # then the first time may have deleted it
 
     async def search(self, search: Search) -> Page:
         [found] = await self._read(queries.search(search, PAGE_BYTES))

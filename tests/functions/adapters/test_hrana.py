@@ -7,6 +7,8 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +229,56 @@ async def test_a_batch_that_had_begun_is_not_sent_again() -> None:
         with pytest.raises(Unavailable):
             await HranaDatabases(client).open(ADDRESS).batch([Statement("A")], write=True)
         assert len(client.sent) == 1
+
+
+async def test_a_batch_that_was_sent_twice_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hrana, "BUSY_PAUSE_SECONDS", (0.0, 0.0))
+    busy = say(batch([None] * 4, [BUSY, None, None, None]))()
+    for answers, expected in (
+        ([say(DONE)()], False),
+        ([busy, say(DONE)()], False),
+        ([replace(say(DONE)(), resent=True)], True),
+        ([replace(busy, resent=True), say(DONE)()], True),
+    ):
+        client = Scripted(partial(answers.pop, 0))
+        [result] = await HranaDatabases(client).open(ADDRESS).batch([Statement("A")], write=True)
+        assert result.repeated == expected
+
+
+async def test_a_write_whose_answer_was_lost_says_that_it_ran_twice(sqld: Sqld) -> None:
+    """Between us and sqld: the second connection's first request arrives, its answer does not."""
+    address = sqld.create(f"t{next(_numbers)}")
+    direct = HttpClient()
+    await HranaDatabases(direct).open(address).batch([Statement("CREATE TABLE t (x PRIMARY KEY)")], write=True)
+    insert = [Statement("INSERT OR IGNORE INTO t VALUES (?)", (1,))]
+    lost = False
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lost
+        there, back = await asyncio.open_connection("127.0.0.1", sqld.port)
+        answered = 0
+        while request := await reader.read(1 << 20):
+            back.write(request)
+            answer = await there.read(1 << 20)
+            answered += 1
+            if answered == 2 and not lost:
+                lost = True
+                break
+            writer.write(answer)
+        back.close()
+        writer.close()
+
+    async with await asyncio.start_server(forward, "127.0.0.1", 0) as between:
+        port = between.sockets[0].getsockname()[1]
+        client = HttpClient()
+        database = HranaDatabases(client).open(
+            StoreAddress("sqlite", address.url.replace(str(sqld.port), str(port)), address.token)
+        )
+        await read(database)
+        [result] = await database.batch(insert, write=True)
+        assert (lost, result.changed, result.repeated) == (True, 0, True)
+        await client.close()
+    await direct.close()
 
 
 async def test_few_write_to_one_database_at_once_and_nobody_waits_for_another_database() -> None:
