@@ -12,10 +12,21 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from memories.context import coerce_context
-from memories.model import ID_LIMIT, SUMMARY_LIMIT, TAG_LIMIT, TAGS_LIMIT, TITLE_LIMIT, MemoryType, is_id
+from memories.model import (
+    FOLDED_LIMIT_BYTES,
+    ID_LIMIT,
+    SUMMARY_LIMIT,
+    TAG_LIMIT,
+    TAGS_LIMIT,
+    TITLE_LIMIT,
+    MemoryType,
+    is_id,
+)
 from memories.relationship_types import RelationshipType
-from memories.text import normal_tags
+from memories.text import fold, normal_tags
 
+LIST_MOST = 100
+"""Items of a list, before repeated and empty ones are dropped: each wrong one is named in the answer."""
 LIMIT_MOST = 1000
 OFFSET_MOST = 1 << 31
 
@@ -29,6 +40,13 @@ def _no_nul(text: str) -> str:
 def _not_blank(text: str) -> str:
     if not text:
         raise ValueError("must not be blank")
+    return text
+
+
+def _storable(text: str) -> str:
+    # No character grows more than 11-fold.
+    if not text.isascii() and len(text) > FOLDED_LIMIT_BYTES // 40 and len(fold(text).encode()) > FOLDED_LIMIT_BYTES:
+        raise ValueError("must be shorter: written out for searching, its characters take too much room")
     return text
 
 
@@ -85,10 +103,11 @@ def _moment(value: object) -> object:
 Text = Annotated[str, AfterValidator(_no_nul)]
 Stripped = Annotated[Text, AfterValidator(str.strip)]
 Title = Annotated[Stripped, AfterValidator(_not_blank), at_most(TITLE_LIMIT)]
-Content = Annotated[Stripped, AfterValidator(_not_blank)]
+Content = Annotated[Stripped, AfterValidator(_not_blank), AfterValidator(_storable)]
 Summary = Annotated[Stripped, AfterValidator(lambda text: text or None), at_most(SUMMARY_LIMIT)]
 Id = Annotated[str, AfterValidator(_id)]
-Tags = Annotated[list[Text], AfterValidator(_tags)]
+Few = Field(max_length=LIST_MOST)
+Tags = Annotated[list[Text], Few, AfterValidator(_tags)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 TypeOfMemory = Annotated[MemoryType, member_of(MemoryType)]
 TypeOfRelationship = Annotated[RelationshipType, member_of(RelationshipType)]

@@ -20,6 +20,8 @@ SUMMARY_LIMIT = 500
 """Longer ones would make the memory unreadable for the MCP client (client contract 3.1, 3.2)."""
 TAGS_LIMIT = 50
 TAG_LIMIT = 100
+FOLDED_LIMIT_BYTES = 3 << 20
+"""Text as it is searched may be several times longer. A row of Turso and sqld holds under 5 MB in all."""
 RELATIONSHIP_CONTEXT_LIMIT = 50_000
 """The MCP client wraps up to 10,000 characters of text in JSON, with what it extracted from them (7.8)."""
 DEFAULT_IMPORTANCE = 0.5

@@ -19,6 +19,7 @@ from core.problems import Invalid
 from memories.fields import (
     Content,
     Context,
+    Few,
     Id,
     Limit,
     Moment,
@@ -39,7 +40,10 @@ from memories.model import DEFAULT_CONFIDENCE, DEFAULT_IMPORTANCE, DEFAULT_STREN
 DEPTH_MOST = 10
 """The deepest that a client asks for (client contract, section 5: find_memory_path)."""
 DAYS_MOST = 36_500
+QUERY_LIMIT = 10_000
+"""Ten times what the MCP tool takes: LlamaIndex asks with the whole message of a user (client contract, section 8)."""
 TERMS_MOST = 50
+TERM_LIMIT = 200
 
 
 class Request(BaseModel):
@@ -106,12 +110,12 @@ class Match(StrEnum):
 class SearchRequest(Request):
     """POST /search/advanced; GET /memories and both ways of recall send a part of it."""
 
-    query: Text | None = None
-    terms: Annotated[list[Text], Field(max_length=TERMS_MOST)] | None = None
+    query: Annotated[Text, at_most(QUERY_LIMIT)] | None = None
+    terms: Annotated[list[Annotated[Text, at_most(TERM_LIMIT)]], Field(max_length=TERMS_MOST)] | None = None
     match_mode: Annotated[Match, member_of(Match), null_is(Match.ANY)] = Match.ANY
     search_tolerance: Annotated[Tolerance, member_of(Tolerance), null_is(Tolerance.NORMAL)] = Tolerance.NORMAL
-    memory_types: Annotated[list[TypeOfMemory], null_is([])] = []
-    tags: Annotated[list[Text], null_is([])] = []
+    memory_types: Annotated[list[TypeOfMemory], Few, null_is([])] = []
+    tags: Annotated[list[Text], Few, null_is([])] = []
     project_path: Text | None = None
     min_importance: Unit | None = None
     min_confidence: Unit | None = None
@@ -135,7 +139,7 @@ class RelatedRequest(Request):
     """GET /memories/{id}/related and /search/memories/{id}/related."""
 
     max_depth: Annotated[int, Field(ge=1, le=DEPTH_MOST)] = 1
-    relationship_types: list[TypeOfRelationship] = []
+    relationship_types: Annotated[list[TypeOfRelationship], Few] = []
 
 
 class RecentRequest(Request):

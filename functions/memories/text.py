@@ -7,15 +7,37 @@ the phrase, OR any word, OR any stem.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from unicodedata import normalize
+from itertools import pairwise
+from unicodedata import combining, normalize
+
+MARKS_IN_A_ROW = 100
+_SHORT = 1000  # characters: too few for their marks to cost anything
+_MANY_MARKS = re.compile(rb"[^\0]{%d}" % MARKS_IN_A_ROW)
+_JOINER = "\u034f"  # COMBINING GRAPHEME JOINER: it shows nothing, and no mark moves past it
+# What becomes a mark only when it is decomposed.
+_HIDDEN_MARKS = {code: normalize("NFKD", chr(code)) for code in (0x0F73, 0x0F75, 0x0F81, 0xFF9E, 0xFF9F)}
 
 
 def fold(text: str) -> str:
     """NFKC and casefold, to a fixed point (Unicode's compatibility caseless match, D146, then composed)."""
     if text.isascii():
         return text.lower()
+    if len(text) > _SHORT:
+        text = _stream_safe(text)
     return normalize("NFKC", normalize("NFKD", normalize("NFD", text).casefold()).casefold())
+
+
+def _stream_safe(text: str) -> str:
+    """`text` with its longest rows of combining marks interrupted (as UAX 15, section 13, does).
+
+    Normalizing sorts each row in quadratic time: a megabyte of marks would hold the process for minutes.
+    """
+    text = text.translate(_HIDDEN_MARKS)
+    classes = bytes(map(combining, text))
+    cuts = [0, *(row.end() for row in _MANY_MARKS.finditer(classes)), len(text)]
+    return _JOINER.join(text[start:end] for start, end in pairwise(cuts))
 
 
 def normal_tags(tags: Iterable[str]) -> tuple[str, ...]:
@@ -71,9 +93,15 @@ def _bare(word: str) -> str:
 
 
 def _needed(found: set[str]) -> tuple[str, ...]:
-    """Without those that contain another one: wherever they occur, it does."""
-    kept: list[str] = []
+    """Without those that contain another one: wherever they occur, it does.
+
+    Looks up the parts of a pattern among those kept: comparing each with each takes minutes for a long query.
+    """
+    kept: dict[str, None] = {}
+    lengths: list[int] = []
     for pattern in sorted(found, key=lambda text: (len(text), text)):
-        if not any(shorter in pattern for shorter in kept):
-            kept.append(pattern)
+        if not any(pattern[at : at + size] in kept for size in lengths for at in range(len(pattern) - size + 1)):
+            kept[pattern] = None
+            if len(pattern) not in lengths[-1:]:
+                lengths.append(len(pattern))
     return tuple(kept)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from core import migrations
 from core.adapters.sqlite import SqliteDatabase
-from core.ports import Statement
+from core.ports import Database, Result, Statement
 from declarations import MEMORIES, VERSION
 from memories import handlers
 from memories.model import MemoryType
@@ -106,6 +108,30 @@ async def test_delete(wire: Wire) -> None:
         await wire.bad(method, "/memories/a", status=404)
 
 
+class _Twice:
+    """A database whose answers get lost: each batch runs again on a new connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
+        await self._database.batch(statements, write=write)
+        return [replace(result, repeated=True) for result in await self._database.batch(statements, write=write)]
+
+
+async def test_a_write_that_ran_twice_is_answered_as_once(wire: Wire) -> None:
+    for url, database in wire.files.databases.items():
+        wire.files.databases[url] = _Twice(database)
+    for memory_id in ("a", "b"):
+        await wire.ok("POST", "/memories", {**MCP_MEMORY, "id": memory_id}, 201)
+    edge = {"from_memory_id": "a", "to_memory_id": "b", "relationship_type": "SOLVES"}
+    await wire.ok("POST", "/relationships", edge, 201)
+    assert (await wire.ok("GET", "/graphs/statistics"))["total_relationships"] == {"count": 1}
+    assert (await wire.ok("PUT", "/memories/a", {"title": "new"}))["title"] == "new"
+    await wire.ok("DELETE", "/memories/a", status=204)
+    await wire.bad("GET", "/memories/a", status=404)
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("memory_id", [UNKNOWN, "a%20b", "%00", "..", "x" * 300])
 async def test_unknown_ids_are_404(wire: Wire, method: str, memory_id: str) -> None:
@@ -114,10 +140,10 @@ async def test_unknown_ids_are_404(wire: Wire, method: str, memory_id: str) -> N
 
 BAD_FIELDS: dict[str, list[Any]] = {
     "title": ["", " \n\t", "x" * 201, None, 5, ["x"], "nul\0"],
-    "content": ["", "  ", None, True, {}, "\0"],
+    "content": ["", "  ", None, True, {}, "\0", "\ufdfa" * 100_000],
     "type": ["", "memory", None, 3],
     "summary": ["x" * 501, 5, "\0"],
-    "tags": ["redis", {"a": 1}, ["x" * 101], [str(number) for number in range(51)]],
+    "tags": ["redis", {"a": 1}, ["x" * 101], [str(number) for number in range(51)], ["x"] * 101],
     "importance": [-0.1, 1.1, True, "0.5", []],
     "confidence": [2, False, "high"],
     "id": ["", "a/b", "a b", "é", "..", "recent", "recall", 7, "x" * 201, "a\n"],
@@ -126,14 +152,14 @@ BAD_FIELDS: dict[str, list[Any]] = {
 BAD_SEARCHES: dict[str, list[Any]] = {
     "limit": [0, -1, 1001, 1.5, True, "ten"],
     "offset": [-1, 1 << 40, "x"],
-    "query": [5, ["x"], "\0"],
-    "memory_types": ["fix", 3],
-    "tags": ["x", {}],
+    "query": [5, ["x"], "\0", "x" * 10_001],
+    "memory_types": ["fix", 3, ["x"] * 101],
+    "tags": ["x", {}, [1] * 101],
     "min_importance": [2, "high", True],
     "search_tolerance": ["loose"],
     "created_after": ["yesterday"],
     "created_before": [5],
-    "terms": ["x"],
+    "terms": ["x", ["x"] * 51],
     "match_mode": [1],
 }
 
@@ -150,6 +176,11 @@ async def test_what_is_wrong_is_named_and_nothing_stored(wire: Wire, field: str,
         stored = await wire.store(id="a")
         assert list(await wire.bad("PUT", "/memories/a", {field: value})) == [field]
         assert await wire.ok("GET", "/memories/a") == stored
+
+
+async def test_what_grows_when_it_is_folded_is_stored_as_long_as_it_fits(wire: Wire) -> None:
+    content = "\ufdfa" * 90_000
+    assert (await wire.store(content=content))["content"] == content
 
 
 async def test_faults_inside_a_list_and_several_at_once(wire: Wire) -> None:

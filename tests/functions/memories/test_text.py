@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memories.text import fold, normal_tags, patterns, stem
+from memories.text import _HIDDEN_MARKS, fold, normal_tags, patterns, stem
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 WORDS = st.text("abcdeginrsty", min_size=1, max_size=10)
@@ -33,6 +34,27 @@ def test_folding_forgets_case_and_form(text: str) -> None:
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         assert fold(unicodedata.normalize(form, text)) == fold(text)
     assert fold(text.casefold()) == fold(text)
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0301\uff9e", "\u0f81\u0f71"])
+def test_folding_a_megabyte_of_marks_is_quick(marks: str) -> None:
+    """Sorting marks takes quadratic time: so many would hold the process for minutes."""
+    text = "a" + marks * 200_000
+    started = time.process_time()
+    fold(text)
+    assert time.process_time() - started < 5
+
+
+def test_only_a_known_few_characters_hide_marks() -> None:
+    for code in range(sys.maxunicode + 1):
+        if not unicodedata.combining(chr(code)) and not 0xD800 <= code <= 0xDFFF:
+            hides = unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0]) > 0
+            assert hides == (code in _HIDDEN_MARKS), hex(code)
+
+
+def test_long_text_is_folded_as_short_text_is() -> None:
+    text = "Straße E\u0323\u0301 ﾊﾟ Ω " * 100
+    assert fold(text) == fold("Straße E\u0323\u0301 ﾊﾟ Ω ") * 100
 
 
 @pytest.mark.parametrize(
@@ -115,6 +137,12 @@ def test_every_telling_word_is_found_by_itself(query: str) -> None:
 )
 def test_patterns(query: str, expected: set[str]) -> None:
     assert set(patterns(query)) == expected
+
+
+def test_the_patterns_of_a_hundred_thousand_words_are_quick() -> None:
+    started = time.process_time()
+    assert len(patterns(" ".join(f"{number:06}" for number in range(100_000)))) == 100_000
+    assert time.process_time() - started < 5
 
 
 def test_strict_is_the_phrase_alone() -> None:
