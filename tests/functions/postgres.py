@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ class Server:
         """Send a signal to the server and to each of its sessions."""
         if self._process:
             for pid in (self._process.pid, *_children(self._process.pid)):
-                os.kill(pid, number)
+                with suppress(ProcessLookupError):  # a session may end meanwhile
+                    os.kill(pid, number)
 
     def new_database(self, template: str = "template1") -> str:
         """A new database that `postgres` owns, like another one that nobody is connected to; its URL."""
