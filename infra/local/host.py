@@ -30,6 +30,7 @@ from pulumi.automation import _server
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from infra.local import processes, program
+from infra.local.cloud import peers
 from infra.local.places import Places, write_private
 
 PROVIDER_SDKS = ("pulumi_gcp", "pulumi_cloudflare", "upstash_pulumi")
@@ -44,12 +45,14 @@ class Host(_server.LanguageServer):
 
     def __init__(self, places: Places) -> None:
         super().__init__(lambda: program.run(places))
+        self.port = 0  # where it is served
         self._engine = ""  # the address of the command that attached last
         self._one_run = threading.Lock()  # the program's modules are this process's, so runs take turns
         self._preloading = threading.Thread(target=preload, daemon=True)
         self._preloading.start()
 
     def Run(self, request: Any, context: Any) -> Any:
+        self._admit(context)
         if self._engine and not request.args:
             request.args.append(self._engine)  # where the SDK sends what the program logs
         self._preloading.join()  # two threads that import the same packages can meet half of one
@@ -63,12 +66,17 @@ class Host(_server.LanguageServer):
                 answer = language_pb2.RunResponse(bail=True)
             return answer
 
-    def Handshake(self, request: Any, _context: Any) -> Any:
+    def Handshake(self, request: Any, context: Any) -> Any:
+        self._admit(context)
         self._engine = request.engine_address
         return language_pb2.LanguageHandshakeResponse()
 
     def GetRequiredPackages(self, _request: Any, _context: Any) -> Any:
         return language_pb2.GetRequiredPackagesResponse()  # every provider is attached or in Pulumi.yaml
+
+    def _admit(self, context: Any) -> None:
+        if not peers.allowed_peer(context.peer(), self.port):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, peers.REFUSAL)
 
     def About(self, _request: Any, _context: Any) -> Any:
         return language_pb2.AboutResponse(executable=sys.executable, version=platform.python_version())
@@ -77,10 +85,11 @@ class Host(_server.LanguageServer):
 def serve(places: Places) -> tuple[grpc.Server, int]:
     """Serve on a free port of 127.0.0.1; returns the server (keep it) and the port."""
     server = grpc.server(futures.ThreadPoolExecutor(8), options=_UNLIMITED)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Host(places), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    host = Host(places)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
+    host.port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    return server, port
+    return server, host.port
 
 
 def preload() -> None:

@@ -49,9 +49,7 @@ def answering(method: M) -> M:
     @functools.wraps(method)
     def wrapped(self: Provider, request: Any, context: Context) -> Any:
         if not peers.allowed_peer(context.peer(), self.port):
-            context.abort(
-                grpc.StatusCode.PERMISSION_DENIED, "This local cloud belongs to another user of this machine."
-            )
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, peers.REFUSAL)
         try:
             return method(self, request, context)
         except CloudError as error:
