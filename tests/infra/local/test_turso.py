@@ -65,6 +65,17 @@ def test_errors_are_the_vendors(api: Api) -> None:
     assert api("POST", f"{BASE}/databases", {"name": "Has Space", "group": "default"})[0] == 400
 
 
+def test_the_admin_port_asks_for_a_key(api: Api, daemon: Daemon) -> None:
+    """Every program of this machine reaches it, and it can delete databases."""
+    database(api, "guarded")
+    held = json.loads((daemon.root / "cloud" / "resources.json").read_text())
+    port = held["sections"]["ports"]["sqld-default-admin"]
+    for token in ("", "local"):
+        assert call(port, "DELETE", "/v1/namespaces/guarded", {}, token=token)[0] == 401
+        assert call(port, "POST", "/v1/namespaces/evil/create", {}, token=token)[0] == 401
+    assert api("GET", f"{BASE}/databases/guarded/usage")[0] == 200
+
+
 def test_creating_twice_is_a_conflict(api: Api) -> None:
     database(api, "twice")
     assert api("POST", f"{BASE}/databases", {"name": "twice", "group": "default"})[0] == 409

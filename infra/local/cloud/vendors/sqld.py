@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import http.client
 import json
 import shutil
@@ -63,6 +64,11 @@ class Sqld:
     def port(self) -> int | None:
         return self._cloud.ports.of(self.name)
 
+    @property
+    def _admin_key(self) -> str:
+        """What the admin port asks for: every program of this machine can reach it, and it can delete databases."""
+        return hashlib.sha256(b"admin" + self._private_pem.encode()).hexdigest()
+
     async def create(self) -> None:
         """Start it empty.
 
@@ -118,7 +124,7 @@ class Sqld:
                 *("--admin-listen-addr", f"{HOST}:{admin}", "--enable-namespaces"),
                 *("--auth-jwt-key-file", str(key), "--no-welcome"),
             ),
-            env={"RUST_LOG": "warn"},
+            env={"RUST_LOG": "warn", "LIBSQL_ADMIN_AUTH_KEY": self._admin_key},
             cwd=self._folder,
         )
 
@@ -132,7 +138,8 @@ class Sqld:
         connection = http.client.HTTPConnection(HOST, port, timeout=ADMIN_TIMEOUT_SECONDS)
         try:
             content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json", "Authorization": f"Basic {self._admin_key}"}
+            connection.request(method, path, content, headers)
             answer = connection.getresponse()
             text = answer.read()
         except OSError as error:
