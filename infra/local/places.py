@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 REPO = Path(__file__).resolve().parents[2]
 DEFAULT_ROOT = ".local"
@@ -119,8 +120,15 @@ def user_cache() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder that only its owner may enter (0700)."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create a folder that only its owner may enter (0700), and those above it that are missing."""
+    if not folder.parent.exists():
+        make_private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a log to append to it; only its owner may read it (0600)."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local import tools, uv
-from infra.local.places import Places, make_private
+from infra.local.places import Places, make_private, open_log
 from infra.local.trouble import Trouble
 
 CLOUD = "infra.local.cloud"
@@ -80,8 +80,7 @@ def start(places: Places, *modules: str) -> list[Record]:
     Raises:
         Trouble: one did not, with what it said; then none of them runs.
     """
-    make_private(places.root)
-    places.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(places.logs)
     births = []
     try:
         births = [_launch(places, module) for module in modules]
@@ -149,7 +148,7 @@ class _Birth:
 def _launch(places: Places, module: str) -> _Birth:
     log = places.logs / f"{module.rpartition('.')[2]}.log"
     _record(places, module).unlink(missing_ok=True)
-    with log.open("ab") as output:
+    with open_log(log) as output:
         begin = output.tell()
         process = subprocess.Popen(
             [str(places.python), "-m", module, "--root", str(places.root)],

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local.places import make_private, open_log
 from infra.local.trouble import Trouble
 
 GRACE_SECONDS = 10.0
@@ -137,10 +138,9 @@ def _read(process: subprocess.Popen[str], lines: list[str], on_line: Callable[[s
 
 def _append(log: Path, words: list[str], lines: list[str]) -> None:
     try:
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"$ {' '.join(words)}\n")
-            file.writelines(lines)
+        make_private(log.parent)
+        with open_log(log) as file:
+            file.write(f"$ {' '.join(words)}\n{''.join(lines)}".encode())
     except OSError:
         pass  # a full disk: the sentence to come says so, the log is a convenience
 

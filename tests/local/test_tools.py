@@ -27,6 +27,20 @@ def test_output_is_kept_shown_and_logged(tmp_path: Path) -> None:
     assert sorted(log.read_text().splitlines()[1:]) == ["a", "b"]
 
 
+def test_logs_are_private(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        log = tmp_path / "root" / "cloud" / "logs" / "log"
+        tools.run([sys.executable, "-c", ""], log=log)
+        tools.run([sys.executable, "-c", "print(2)"], log=log)
+    finally:
+        os.umask(before)
+    assert log.read_text().count("$ ") == 2
+    assert log.stat().st_mode & 0o777 == 0o600
+    for folder in list(log.parents)[:3]:
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("program", [NAP, STUBBORN])
 def test_ctrl_c_ends_the_tool(program: str) -> None:
     """The tool's group is gone when KeyboardInterrupt comes out, whether it obeys or not."""
