@@ -185,7 +185,7 @@ def _transaction(statements: Sequence[Statement], *, write: bool) -> list[dict[s
 def _batch_result(answer: HttpAnswer) -> dict[str, Any]:
     """The result of the batch, once the request as a whole was taken."""
     if answer.status in (401, 403, 404):
-        raise StoreRefused(_DETAIL, part=PART) from RuntimeError(f"the store answered {answer.status}")
+        raise StoreRefused(_REFUSED, part=f"{PART} (answers {answer.status})")
     if answer.status != 200:
         raise _unavailable() from RuntimeError(f"the store answered {answer.status}")
     try:
@@ -234,6 +234,10 @@ def _raise(error: dict[str, Any], index: int | None, *, begin: bool) -> None:
 
 
 _DETAIL = "The memory store does not answer. Please try again in a few seconds."
+_REFUSED = (
+    "The memory store of this workspace cannot be opened: it is being moved, or is gone. Please try again in a minute; "
+    "if that does not help, tell support the request id."
+)
 
 
 def _unavailable() -> Unavailable:

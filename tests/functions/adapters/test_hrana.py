@@ -59,6 +59,8 @@ async def test_a_token_that_is_no_longer_good_asks_for_a_new_one(sqld: Sqld, htt
         with pytest.raises(StoreRefused) as caught:
             await read(HranaDatabases(http).open(stolen))
         assert caught.value.stale_address
+        assert caught.value.part in ("store (answers 401)", "store (answers 404)")
+        assert "cannot be opened" in caught.value.detail
         assert isinstance(caught.value, Unavailable)
         assert int(caught.value.headers["Retry-After"]) >= 1
 
