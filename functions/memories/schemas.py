@@ -47,7 +47,9 @@ TERM_LIMIT = 200
 
 
 class Request(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    """A request's body or parameters. Its validator is built at its first use: a cold start asks for one or none."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
 
 # Requests.

@@ -31,6 +31,12 @@ def test_serving_memories_imports_nothing_it_does_not_need() -> None:
     assert [name for name in NOT_BEFORE_NEED if name in loaded] == []
 
 
+def test_models_of_requests_are_built_when_they_are_first_asked() -> None:
+    program = "from memories.schemas import MemoryCreate; print(MemoryCreate.__pydantic_complete__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 def test_declarations_need_no_packages() -> None:
     """The Pulumi program and the tools read them without a function's packages."""
     program = "import sys, declarations; print(*sys.modules)"
