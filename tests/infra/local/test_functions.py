@@ -210,6 +210,19 @@ def test_latest_means_the_newest_version_at_a_start(
         deployed.engine.delete(VERSION, version)
 
 
+def test_a_function_that_moves_to_another_region_goes_on(undeployed: Deployed) -> None:
+    undeployed.grant()
+    old, _ = undeployed.make(FUNCTION, undeployed.inputs())
+    open_old = undeployed.invoker()
+    new, outputs = undeployed.make(FUNCTION, {**undeployed.inputs(), "location": "us-east1"})
+    grant = {"name": undeployed.name, "location": "us-east1", "role": "roles/run.invoker", "member": "allUsers"}
+    undeployed.make(INVOKER, grant)
+    undeployed.engine.delete(INVOKER, open_old)
+    undeployed.engine.delete(FUNCTION, old)
+    assert old != new
+    assert call(port_of(outputs), "GET", "/")[0] == 200
+
+
 def test_deleting_leaves_nothing(undeployed: Deployed, daemon: Daemon) -> None:
     undeployed.grant()
     undeployed.make(FUNCTION, undeployed.inputs())

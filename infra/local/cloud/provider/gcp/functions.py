@@ -34,7 +34,8 @@ class Function(Kind):
     """A function with an HTTP trigger.
 
     Left out: event triggers, VPC, secret volumes, other runtimes than this machine's Python, more than one instance,
-    and the memory limit. An identity is only a name: the process runs as the user of the local cloud.
+    regions (one name is one process), and the memory limit. An identity is only a name: the process runs as the user
+    of the local cloud.
     """
 
     token = "gcp:cloudfunctionsv2/function:Function"  # noqa: S105  a name, no secret
@@ -99,7 +100,10 @@ class Function(Kind):
         return self._addresses(record.args)
 
     def delete(self, record: Record) -> None:
-        Functions(self.cloud).delete(str(record.args["name"]))
+        name = record.args["name"]
+        # All regions are this machine: one that replaced it elsewhere has taken over its process and address.
+        if not any(other.args["name"] == name and other.id != record.id for other in self.cloud.store.of(self.token)):
+            Functions(self.cloud).delete(str(name))
 
     async def bring_back(self, record: Record) -> None:
         deployment = self._deployment(record.args, record.data["digest"], int(record.data["revision"]))

@@ -140,13 +140,15 @@ class ServiceGrant(Grant):
                 f"'{project_of(args)}' does not exist: name it by the `name` output of its function."
             )
         made = super().create(args)
-        if args["role"] == INVOKER and args["member"] == EVERYONE:
+        if _is_open(args):
             Functions(self.cloud).set_public(short(args["name"]), public=True)
         return made
 
     def delete(self, record: Record) -> None:
-        if record.args["role"] == INVOKER and record.args["member"] == EVERYONE:
-            Functions(self.cloud).set_public(short(record.args["name"]), public=False)
+        name = short(record.args["name"])
+        others = [grant.args for grant in self.cloud.store.of(self.token) if grant.id != record.id]
+        if _is_open(record.args) and not any(_is_open(args) and short(args["name"]) == name for args in others):
+            Functions(self.cloud).set_public(name, public=False)
 
     def _target(self, args: Json) -> str:
         return f"projects/{project_of(args)}/locations/{args.get('location')}/services/{short(args['name'])}"
@@ -206,3 +208,7 @@ def keep_functions_running(cloud: Cloud, grant: Record) -> None:
                     "not start again. Google would let you; the local cloud does not. Put the grant back, or take "
                     "the secret out of the function first."
                 )
+
+
+def _is_open(args: Json) -> bool:
+    return bool(args["role"] == INVOKER and args["member"] == EVERYONE)
