@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ def stop(places: Places, module: str, ask: Callable[[Record], None] | None = Non
         else:
             _wait(lambda: bool(matching(places, module)), STOP_SECONDS)
     _end(matching(places, module), lambda: bool(matching(places, module)))
-    _record(places, module).unlink(missing_ok=True)
+    with suppress(OSError):  # a folder that cannot be written; a stale record counts for nothing
+        _record(places, module).unlink(missing_ok=True)
     for process in _started:
         process.poll()
     return bool(pids)

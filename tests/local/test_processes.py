@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import errno
 import os
 import shutil
 import signal
@@ -106,6 +107,22 @@ def test_a_deaf_one_is_killed(places: Places, daemon: Path, monkeypatch: pytest.
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
     assert processes.stop(places, CLOUD, ask=control.ask_to_stop)
     assert processes.matching(places, CLOUD) == []
+
+
+def test_one_whose_record_cannot_be_removed_is_ended(
+    places: Places, daemon: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.write_text(SERVES)
+    processes.start(places, CLOUD)
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:  # noqa: ARG001  Path.unlink's own signature
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        assert processes.stop(places, CLOUD)
+    assert processes.matching(places, CLOUD) == []
+    assert processes.living(places, CLOUD) is None
 
 
 def test_a_frozen_one_is_ended(places: Places, daemon: Path) -> None:
