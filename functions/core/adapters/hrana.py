@@ -235,8 +235,8 @@ def _raise(error: dict[str, Any], index: int | None, *, begin: bool) -> None:
 
 _DETAIL = "The memory store does not answer. Please try again in a few seconds."
 _REFUSED = (
-    "The memory store of this workspace cannot be opened: it is being moved, or is gone. Please try again in a minute; "
-    "if that does not help, tell support the request id."
+    "The memory store of this workspace cannot be opened: it is being moved, or is gone. Please try again in a few "
+    "seconds; if that does not help, tell support the request id."
 )
 
 
