@@ -126,6 +126,9 @@ def test_a_bucket_that_someone_removed_reads_as_gone(engine: Engine, daemon: Dae
     assert engine.read(program.BUCKET, id_) is not None
     shutil.rmtree(daemon.root / "cloud" / "buckets" / "drifting")
     assert engine.read(program.BUCKET, id_) is None
+    assert engine.create(program.BUCKET, {"name": "drifting", "location": "us-east4"})[0] == id_
+    item, _ = engine.create(program.OBJECT, {"bucket": id_, "name": "a", "content": "it is there again"})
+    engine.delete(program.OBJECT, item)
     engine.delete(program.BUCKET, id_)
 
 

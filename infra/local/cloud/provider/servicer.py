@@ -154,6 +154,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         expected = kind.identify(args)
         with self._busy.holding(kind.token, expected):
             left = self._cloud.store.get(kind.token, expected) if expected else None
+            if left is not None and kind.read(left) is None:
+                left = None  # it was removed behind our back; only the record is left
             if left is not None and left.urn != request.urn:
                 raise AlreadyExists(kind.taken(args))
             # An engine killed in the middle of an `up` leaves a resource that its state does not know. The vendors
