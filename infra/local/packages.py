@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from infra.local import machine, stamps, tools
-from infra.local.places import Places
+from infra.local.places import Places, make_private
 from infra.local.progress import Progress
 from infra.local.uv import environment, uv
 
@@ -72,6 +73,9 @@ def _sync(places: Places, tool: Path, python: Path, wanted: Path) -> None:
 
 
 def _uv(places: Places, tool: Path, what: str, *words: str) -> None:
-    done = tools.run([str(tool), *words], cwd=places.repo, env=environment(places), log=places.install_log)
+    make_private(places.root)
+    with tempfile.TemporaryDirectory(dir=places.root) as folder:  # uv leaves lock files in the one for everybody
+        env = {**environment(places), "TMPDIR": folder}
+        done = tools.run([str(tool), *words], cwd=places.repo, env=env, log=places.install_log)
     if done.code != 0:
         raise tools.failure(what, done, places.install_log)

@@ -49,9 +49,11 @@ class Tools:
 
     answer: Callable[[list[str]], tools.Done] = lambda _words: tools.Done(0, "")
     calls: list[list[str]] = field(default_factory=list)
+    options: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(self, words: list[str], **_options: Any) -> tools.Done:
+    def __call__(self, words: list[str], **options: Any) -> tools.Done:
         self.calls.append(words)
+        self.options.append(options)
         return self.answer(words)
 
     def ran(self, *part: str) -> bool:

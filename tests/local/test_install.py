@@ -65,6 +65,15 @@ def test_packages_come_by_hash_and_from_the_lock_only(places: Places, progress: 
     assert {"--no-deps", "--no-build-isolation"} <= set(project)
 
 
+def test_uv_leaves_nothing_in_the_folder_for_everybody(
+    places: Places, progress: Progress, working_tools: Tools
+) -> None:
+    packages.install(places, progress)
+    folders = [Path(options["env"]["TMPDIR"]) for options in working_tools.options if "TMPDIR" in options["env"]]
+    assert len(folders) >= 3
+    assert all(folder.parent == places.root and not folder.exists() for folder in folders)
+
+
 def test_an_interrupted_environment_is_made_anew(places: Places, progress: Progress, working_tools: Tools) -> None:
     healthy = working_tools.answer
 
