@@ -50,16 +50,18 @@ class Server:
     def start(self) -> None:
         options = (f"listen_addresses={HOST}", "unix_socket_directories=", "fsync=off")
         words = [str(self._programs / "bin" / "postgres"), "-D", "data", "-p", str(self.port)]
-        self._process = subprocess.Popen(
-            [*words, *(word for option in options for word in ("-c", option))],
-            cwd=self._folder,
-            env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **self._user,
-        )
         deadline = time.monotonic() + START_SECONDS
         while True:
+            # After a kill the last session may still be ending, and holds the memory that they shared.
+            if self._process is None or self._process.poll() is not None:
+                self._process = subprocess.Popen(
+                    [*words, *(word for option in options for word in ("-c", option))],
+                    cwd=self._folder,
+                    env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    **self._user,
+                )
             try:
                 psycopg.connect(self._url(ADMIN, "postgres")).close()
             except psycopg.OperationalError:

@@ -8,6 +8,7 @@ a task that is never cancelled: when its time is over its socket is shut down, a
 
     no connection within 1 s, no answer within 5 s, or no free connection   -> Unavailable
     a kept connection was closed meanwhile                                  -> all kept ones go, one more try
+    two transactions stood in each other's way (deadlock, serialization)    -> again, until the time is over
     the server refuses the statement                                        -> StatementRefused: a fault of ours
 """
 
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.logs import LOGGER
@@ -36,6 +39,18 @@ CONNECTIONS = 4
 KEEP_SECONDS = 60.0
 """A pooler or a NAT forgets idle connections silently; older ones are not used again."""
 
+CONFLICTS = frozenset({"40001", "40P01"})
+"""SQLSTATEs of a transaction that was rolled back because of another one, and may succeed the next time."""
+CONFLICT_PAUSE_SECONDS = (0.005, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a statement. `repeated`: it was sent twice, and may have had its effect the first time."""
+
+    rows: list[tuple[Any, ...]]
+    repeated: bool = False
+
 
 class StatementRefused(Exception):
     """The server refuses a statement: a right or a migration is missing, or a constraint. Quotes no value."""
@@ -43,6 +58,10 @@ class StatementRefused(Exception):
 
 class _Broken(Exception):
     """The connection ended before an answer."""
+
+
+class _Conflict(Exception):
+    """The transaction was rolled back because of another one."""
 
 
 class Postgres:
@@ -70,19 +89,24 @@ class Postgres:
             Unavailable: no answer in time, or no connection.
             StatementRefused: the server is well, the statement is not.
         """
+        return (await self.ask(statement, args)).rows
+
+    async def ask(self, statement: str, args: Sequence[object] = ()) -> Answer:
+        """The same, and whether it ran twice."""
+        ends = time.monotonic() + self._answer_seconds
         try:
             async with asyncio.timeout(self._answer_seconds):
                 await self._slots.acquire()
         except TimeoutError:
             raise self._unavailable("all connections are busy") from None
         try:
-            rows = await self._fetch(statement, args)
+            answer = await self._settle(statement, args, ends)
         finally:
             self._slots.release()
         if self._down:
             LOGGER.warning("The control plane answers again.")
             self._down = False
-        return rows
+        return answer
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -90,15 +114,25 @@ class Postgres:
             connection.pgconn.finish()
         self._idle.clear()
 
-    async def _fetch(self, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+    async def _settle(self, statement: str, args: Sequence[object], ends: float) -> Answer:
+        while True:
+            try:
+                return await self._fetch(statement, args)
+            except _Conflict as error:
+                pause = random.uniform(*CONFLICT_PAUSE_SECONDS)  # noqa: S311 - spreads writers, guards nothing
+                if time.monotonic() + pause >= ends:
+                    raise self._unavailable(str(error)) from None
+                await asyncio.sleep(pause)
+
+    async def _fetch(self, statement: str, args: Sequence[object]) -> Answer:
         kept = self._take()
         if kept is not None:
             try:
-                return await self._ask(kept, statement, args)
+                return Answer(await self._ask(kept, statement, args))
             except _Broken:
                 await self.close()  # the others came through the same pooler, before the same restart
         try:
-            return await self._ask(await self._connect(), statement, args)
+            return Answer(await self._ask(await self._connect(), statement, args), repeated=kept is not None)
         except _Broken as error:
             raise self._unavailable(f"the connection broke: {error}") from None
 
@@ -143,6 +177,8 @@ class Postgres:
                 connection.pgconn.finish()
                 raise _Broken(" ".join(str(error).split())) from None
             self._keep(connection)
+            if error.sqlstate in CONFLICTS:
+                raise _Conflict(f"SQLSTATE {error.sqlstate}") from None
             if isinstance(error, psycopg.OperationalError):  # it is shutting down, recovering, out of something
                 raise self._unavailable(f"SQLSTATE {error.sqlstate}") from None
             raise StatementRefused(f"{type(error).__name__}, SQLSTATE {error.sqlstate}") from None

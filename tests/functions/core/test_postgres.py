@@ -139,3 +139,27 @@ async def test_a_wrong_address_says_why_in_the_log(server: Server, caplog: pytes
     await unavailable(Postgres(Secret(url)))
     assert "nobody-known" in caplog.text
     assert "hush" not in caplog.text
+
+
+async def test_two_that_lock_each_other_out_both_come_through(server: Server) -> None:
+    """The server ends one of them after a second; it is run again."""
+    adapter = Postgres(Secret(server.new_database()), answer_seconds=PATIENCE)
+    lock = "SELECT pg_advisory_xact_lock(%s), pg_sleep(0.2), pg_advisory_xact_lock(%s), 'done'"
+    rows = await asyncio.gather(adapter.fetch(lock, [1, 2]), adapter.fetch(lock, [2, 1]))
+    assert [row[0][-1] for row in rows] == ["done", "done"]
+    await adapter.close()
+
+
+async def test_conflicts_without_end_are_given_up(postgres: Postgres) -> None:
+    conflict = "DO $$ BEGIN RAISE EXCEPTION 'in the way' USING ERRCODE = 'serialization_failure'; END $$"
+    await unavailable(postgres, conflict)
+    assert await answers(postgres)
+
+
+async def test_an_answer_tells_whether_its_statement_ran_twice(postgres: Postgres, server: Server) -> None:
+    assert not (await postgres.ask("SELECT 1")).repeated
+    server.kill()
+    server.start()
+    answer = await postgres.ask("SELECT 1")
+    assert (answer.rows, answer.repeated) == ([(1,)], True)
+    assert not (await postgres.ask("SELECT 1")).repeated

@@ -1,20 +1,28 @@
-"""The databases that the suites run on: one sqld process for the whole session; a namespace or a file for each test."""
+"""The databases that the suites run on: one sqld and one PostgreSQL for the whole session; a namespace, a file or a
+workspace for each test."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from core import migrations
 from core.adapters.hrana import HranaDatabase, HranaDatabases
 from core.adapters.http1 import HttpClient
+from core.adapters.postgres import Postgres
 from core.adapters.sqlite import SqliteDatabase
-from core.ports import Database
+from core.ports import Database, Result, Statement, StoreAddress
+from core.settings import Secret
+from memories.ports import MemoryStore
+from memories.stores.postgres import KIND, PostgresMemoryStore, PostgresMemoryStores, address_of
 from memories.stores.sqlite import SqliteMemoryStore
 from tests.functions.adapters.sqld import Sqld
+from tests.functions.conftest import ControlPlaneUrls
 
 _numbers = itertools.count()
 
@@ -52,7 +60,39 @@ async def served(sqld: Sqld, http: HttpClient) -> HranaDatabase:
     return database
 
 
-@pytest.fixture(params=["file", "served"])
+class Rows:
+    """One workspace's rows in PostgreSQL, as a test looks at them past the store: read only."""
+
+    def __init__(self, owner_url: str, store: PostgresMemoryStore, workspace: str) -> None:
+        self._url = owner_url
+        self.store = store
+        self.workspace = workspace
+
+    async def batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
+        assert not write
+        async with await psycopg.AsyncConnection.connect(self._url, options="-c search_path=memory") as connection:
+            await connection.execute("SET ROLE memory_owner")
+            await connection.execute("SELECT set_config('memory.workspace', %s, true)", [self.workspace])
+            return [Result(await (await connection.execute(one.sql.encode())).fetchall()) for one in statements]
+
+
+@pytest.fixture
+async def postgres(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Postgres]:
+    """As the function `memories` logs in."""
+    adapter = Postgres(Secret(shared_control_plane.memories))
+    yield adapter
+    await adapter.close()
+
+
+@pytest.fixture
+def rows(postgres: Postgres, shared_control_plane: ControlPlaneUrls) -> Rows:
+    """An empty workspace in PostgreSQL."""
+    workspace = str(uuid.uuid4())
+    store = PostgresMemoryStores(postgres).open(StoreAddress(KIND, address_of(workspace), Secret("")))
+    return Rows(shared_control_plane.owner, store, workspace)
+
+
+@pytest.fixture(params=["file", "served", "rows"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Each kind in turn."""
     found: Database = request.getfixturevalue(request.param)
@@ -60,5 +100,5 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 
 @pytest.fixture
-def store(database: Database) -> SqliteMemoryStore:
-    return SqliteMemoryStore(database)
+def store(database: Database) -> MemoryStore:
+    return database.store if isinstance(database, Rows) else SqliteMemoryStore(database)

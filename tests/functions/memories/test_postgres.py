@@ -1,0 +1,340 @@
+"""What only the PostgreSQL store has to show: isolation of workspaces, rights of its roles, concurrency."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator
+
+import orjson
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from core.adapters.postgres import Postgres, StatementRefused
+from core.ports import Statement, StoreAddress
+from core.settings import Secret
+from memories.model import Changes, Search
+from memories.ports import Cycle, UnknownEnds
+from memories.stores.postgres import KIND, PostgresMemoryStore, PostgresMemoryStores, address_of
+from tests.functions.conftest import ControlPlaneUrls
+from tests.functions.memories.conftest import Rows
+from tests.functions.memories.test_store import ANN, BOB, NOW, edge, find, ids, memory, put, relate
+
+TABLES = ("fences", "memories", "relationships")
+Session = AsyncConnection[tuple[object, ...]]
+
+
+@pytest.fixture
+async def session(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Session]:
+    """One connection of the login role, kept for the whole test."""
+    async with await AsyncConnection.connect(shared_control_plane.memories, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def other(postgres: Postgres) -> PostgresMemoryStore:
+    """Another workspace with memories of the same ids as `filled`."""
+    store = another(postgres)
+    await put(store, memory("a", title="theirs"), memory("b"), memory("theirs", title="secret"))
+    await relate(store, edge("a", "theirs", "CAUSES", edge_id="theirs"))
+    return store
+
+
+@pytest.fixture
+async def filled(rows: Rows) -> Rows:
+    await put(rows.store, memory("a", title="ours"), memory("b"))
+    await relate(rows.store, edge("a", "b", edge_id="ours"))
+    return rows
+
+
+def another(postgres: Postgres) -> PostgresMemoryStore:
+    return PostgresMemoryStores(postgres).open(StoreAddress(KIND, address_of(str(uuid.uuid4())), Secret("")))
+
+
+# Isolation.
+
+
+async def test_a_workspace_sees_only_its_own(filled: Rows, other: PostgresMemoryStore) -> None:
+    ours = filled.store
+    assert await ours.get("theirs") is None
+    assert (await ours.search(find("secret"))).total == 0
+    assert sorted(ids((await ours.search(Search())).memories)) == ["a", "b"]
+    assert await ours.update("theirs", Changes({"title": "x"}), NOW, BOB) is None
+    assert not await ours.delete("theirs")
+    assert await ours.related("theirs", (), 1, 20) is None
+    assert [one.memory.id for one in await ours.related("a", (), 4, 20) or ()] == ["b"]
+    assert await ours.relate(edge("a", "theirs"), same_since=NOW, author=ANN) == UnknownEnds(("theirs",))
+    assert (await ours.statistics()).relationships == 1
+    assert await ours.relate(edge("b", "a", "CAUSES"), same_since=NOW, author=ANN) != Cycle()
+    await ours.delete("a")
+    assert (await other.statistics()).relationships == 1
+    kept = await other.get("a")
+    assert kept is not None
+    assert kept.title == "theirs"
+
+
+@pytest.mark.parametrize("setting", [None, "", "nonsense", "%", "' OR TRUE --", str(uuid.UUID(int=0))])
+@pytest.mark.parametrize("role", ["memory_owner", "memory_finder"])
+async def test_no_row_without_a_workspace(
+    filled: Rows, shared_control_plane: ControlPlaneUrls, role: str, setting: str | None
+) -> None:
+    """Not even the roles that the functions run as see one."""
+    with psycopg.connect(shared_control_plane.owner) as connection:
+        connection.execute(f"SET ROLE {role}".encode())
+        connection.execute("SELECT set_config('memory.needles', '{%}', true)")
+        if setting is not None:
+            connection.execute("SELECT set_config('memory.workspace', %s, true)", [setting])
+        tables = TABLES if role == "memory_owner" else ("memories",)
+        for table in tables:
+            assert connection.execute(f"SELECT count(*) FROM memory.{table}".encode()).fetchone() == (0,)
+        connection.execute("SELECT set_config('memory.workspace', %s, true)", [filled.workspace])
+        assert connection.execute("SELECT count(*) FROM memory.memories").fetchone() == (2,)
+
+
+async def test_the_finder_sees_nothing_without_needles(filled: Rows, shared_control_plane: ControlPlaneUrls) -> None:
+    with psycopg.connect(shared_control_plane.owner) as connection:
+        connection.execute("SET ROLE memory_finder")
+        connection.execute("SELECT set_config('memory.workspace', %s, true)", [filled.workspace])
+        for needles in (None, "", "{}"):
+            if needles is not None:
+                connection.execute("SELECT set_config('memory.needles', %s, true)", [needles])
+            assert connection.execute("SELECT count(*) FROM memory.memories").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("workspace", ["", "nonsense", "' OR TRUE --", None])
+async def test_a_malformed_workspace_reads_and_writes_nothing(
+    filled: Rows, session: Session, workspace: str | None
+) -> None:
+    assert await all_of(session, "SELECT * FROM memory.get(%s, 'a')", workspace) == []
+    found = await all_of(
+        session,
+        "SELECT total FROM memory.search(%s,NULL,'{}','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,9,0,9)",
+        workspace,
+    )
+    assert found == [(0,)]
+    assert await all_of(session, "SELECT memory.remove(%s, 'a')", workspace) == [(False,)]
+    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.NotNullViolation)):
+        await all_of(session, "SELECT * FROM memory.put(%s, %s)", workspace, _AS_JSON)
+    assert await filled.store.get("a") is not None
+
+
+async def test_nobody_can_write_into_another_workspace(filled: Rows, session: Session) -> None:
+    """Whatever the values say, the row is the setting's."""
+    elsewhere = str(uuid.uuid4())
+    values = _AS_JSON.replace("{", f'{{"workspace_id": "{filled.workspace}", "version": 7, ', 1)
+    assert len(await all_of(session, "SELECT * FROM memory.put(%s, %s)", elsewhere, values)) == 1
+    await all_of(
+        session, "SELECT * FROM memory.change(%s, 'new', %s)", elsewhere, f'{{"workspace_id": "{filled.workspace}"}}'
+    )
+    assert await filled.store.get("new") is None
+    assert await all_of(session, "SELECT version FROM memory.get(%s, 'new')", elsewhere) == [(2,)]
+
+
+async def test_a_failed_call_leaves_no_workspace_behind(filled: Rows, session: Session) -> None:
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        await all_of(
+            session,
+            "SELECT * FROM memory.change(%s, 'a', %s)",
+            filled.workspace,
+            '{"created_at": 1, "importance": "x"}',
+        )
+    await check_nothing_left(session, filled)
+
+
+async def test_a_cancelled_call_leaves_no_workspace_behind(
+    filled: Rows, session: Session, shared_control_plane: ControlPlaneUrls
+) -> None:
+    async with await AsyncConnection.connect(shared_control_plane.owner) as holder:
+        await holder.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [filled.workspace + "SOLVES"])
+        waiting = asyncio.create_task(
+            all_of(session, "SELECT * FROM memory.relate(%s, %s, 0)", filled.workspace, _EDGE)
+        )
+        waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not await all_of(holder, waits):  # noqa: ASYNC110 - only the server knows
+            await asyncio.sleep(0.01)
+        await session.cancel_safe()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await waiting
+    await check_nothing_left(session, filled)
+    assert (await filled.store.statistics()).relationships == 1
+
+
+async def check_nothing_left(session: Session, filled: Rows) -> None:
+    """On the same connection: the next call works, for its own workspace, and the setting is gone."""
+    settings = "SELECT current_setting('memory.workspace', true), current_setting('memory.needles', true)"
+    assert set((await all_of(session, settings))[0]) <= {None, ""}
+    assert await all_of(session, "SELECT * FROM memory.get(%s, 'a')", str(uuid.uuid4())) == []
+    assert await all_of(session, "SELECT title FROM memory.get(%s, 'a')", filled.workspace) == [("ours",)]
+    assert set((await all_of(session, settings))[0]) <= {None, ""}
+
+
+async def all_of(connection: Session, statement: str, *args: object) -> list[tuple[object, ...]]:
+    return await (await connection.execute(statement.encode(), args)).fetchall()
+
+
+_BY = ", ".join(f'"{verb}_by_{who}": "x"' for verb in ("created", "updated") for who in ("key", "account", "agent"))
+_AS_JSON = (
+    '{"id": "new", "type": "fix", "title": "t", "content": "c", "tags": "[]", "importance": 0, "confidence": 0, '
+    '"folded_title": "t", "folded_content": "c", "folded_summary": "", "folded_tags": [], "created_at": 1, '
+    f'"updated_at": 1, {_BY}}}'
+)
+_EDGE = '{"id": "e", "type": "SOLVES", "from_id": "a", "to_id": "b", "strength": 0, "confidence": 0}'
+
+
+# Rights.
+
+FORBIDDEN = [
+    *(f"SELECT 1 FROM memory.{table}" for table in TABLES),
+    "SELECT set_config('memory.workspace', gen_random_uuid()::text, false), (SELECT count(*) FROM memory.memories)",
+    "INSERT INTO memory.fences VALUES (gen_random_uuid(), 1, 'open')",
+    "UPDATE memory.memories SET title = 'x'",
+    "DELETE FROM memory.relationships",
+    "TRUNCATE memory.memories",
+    "COPY memory.memories TO STDOUT",
+    "SELECT 1 FROM app.accounts",
+    "SELECT memory.pick(NULL,'',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,0,true)",
+    "SELECT memory.pick_text('{%}',NULL,'',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,0)",
+    "SELECT memory.workspace()",
+    "CREATE TABLE memory.mine (a int)",
+    "CREATE FUNCTION memory.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE SCHEMA mine",
+    "CREATE POLICY mine ON memory.memories USING (true)",
+    "ALTER TABLE memory.memories DISABLE ROW LEVEL SECURITY",
+    "SET ROLE memory_owner",
+    "SET ROLE memory_finder",
+    "SET ROLE app_owner",
+    "SET ROLE postgres",
+    "GRANT memory_owner TO CURRENT_USER",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+@pytest.mark.parametrize("role", ["memories", "provisioning"])
+async def test_a_login_role_may_not(shared_control_plane: ControlPlaneUrls, role: str, statement: str) -> None:
+    async with await AsyncConnection.connect(getattr(shared_control_plane, role)) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+@pytest.mark.parametrize("statement", [*FORBIDDEN[:6], "SELECT memory.get('x', 'x')"])
+async def test_supabases_data_api_reaches_nothing(
+    shared_control_plane: ControlPlaneUrls, role: str, statement: str
+) -> None:
+    async with await AsyncConnection.connect(shared_control_plane.owner) as connection:
+        await connection.execute(f"SET ROLE {role}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute(statement.encode())
+
+
+async def test_a_function_that_is_not_the_roles_own(shared_control_plane: ControlPlaneUrls) -> None:
+    for url, statement in (
+        (shared_control_plane.memories, "SELECT memory.open_workspace(gen_random_uuid()::text)"),
+        (shared_control_plane.provisioning, "SELECT memory.get(gen_random_uuid()::text, 'a')"),
+    ):
+        async with await AsyncConnection.connect(url) as connection:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement.encode())
+
+
+async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_control_plane: ControlPlaneUrls) -> None:
+    async with await AsyncConnection.connect(shared_control_plane.owner) as connection:
+        tables = await all_of(
+            connection,
+            "SELECT relname, pg_get_userbyid(relowner), relrowsecurity, relforcerowsecurity FROM pg_class"
+            " WHERE relnamespace = 'memory'::regnamespace AND relkind = 'r' ORDER BY 1",
+        )
+        assert tables == [(name, "memory_owner", True, True) for name in TABLES]
+        powerless = await all_of(
+            connection,
+            "SELECT rolname FROM pg_roles WHERE rolname IN ('memory_owner', 'memory_finder', 'memories')"
+            " AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolinherit OR rolreplication)"
+            " AND oid NOT IN (SELECT member FROM pg_auth_members) ORDER BY 1",
+        )
+        assert powerless == [("memories",), ("memory_finder",), ("memory_owner",)]
+        pinned = await all_of(
+            connection,
+            "SELECT DISTINCT prosecdef, array_to_string(proconfig, ';') FROM pg_proc"
+            " WHERE pronamespace = 'memory'::regnamespace AND proname NOT IN ('pick', 'workspace')",
+        )
+        assert pinned == [(True, "search_path=pg_catalog, pg_temp")]
+        exposed = await all_of(
+            connection,
+            "SELECT grantee FROM information_schema.role_table_grants WHERE table_schema = 'memory'"
+            " AND grantee NOT IN ('memory_owner', 'memory_finder')",
+        )
+        assert exposed == []
+
+
+async def test_opening_a_workspace_again_changes_nothing(shared_control_plane: ControlPlaneUrls, rows: Rows) -> None:
+    provisioning = Postgres(Secret(shared_control_plane.provisioning))
+    for _ in range(2):
+        await provisioning.fetch("SELECT memory.open_workspace(%s)", [rows.workspace])
+    with pytest.raises(StatementRefused):
+        await provisioning.fetch("SELECT memory.open_workspace('nonsense')")
+    await provisioning.close()
+    [fences] = await rows.batch([Statement("SELECT epoch, mode FROM fences")], write=False)
+    assert fences.rows == [(1, "open")]
+
+
+def test_an_address_names_a_workspace(postgres: Postgres) -> None:
+    for url in ("postgres:", "postgres:nonsense", "http://db.localhost:1"):
+        with pytest.raises(ValueError, match="UUID"):
+            PostgresMemoryStores(postgres).open(StoreAddress(KIND, url, Secret("")))
+
+
+# Plans and concurrency.
+
+
+def test_a_rare_text_is_found_by_the_index(control_plane: ControlPlaneUrls) -> None:
+    """Below row-level security, which keeps an index of this kind from being used for a condition of the query."""
+    with psycopg.connect(control_plane.owner) as connection:
+        connection.execute("SET LOCAL ROLE memory_owner")
+        connection.execute("SELECT set_config('memory.workspace', %s, true)", [str(uuid.uuid4())])
+        connection.execute(
+            """
+            INSERT INTO memory.memories
+            SELECT n.* FROM generate_series(1, 3000) number, jsonb_populate_record(NULL::memory.memories, %s
+                || jsonb_build_object('workspace_id', memory.workspace(), 'version', 1, 'id', number,
+                                      'folded_content', repeat(md5(number::text) || ' ', 10))) n
+            """,
+            [Jsonb(orjson.loads(_AS_JSON))],
+        )
+        connection.execute("ANALYZE memory.memories")
+        connection.execute("SET LOCAL ROLE memory_finder")
+        connection.execute("SELECT set_config('memory.needles', '{%secret%}', true)")
+        plan = "\n".join(str(row[0]) for row in connection.execute("EXPLAIN SELECT id FROM memory.memories"))
+    assert re.search(r"Bitmap Index Scan on memories_by_text.*\n\s+Index Cond: .*workspace_id = .* ~~ ANY", plan), plan
+
+
+async def test_writers_of_two_processes(rows: Rows, shared_control_plane: ControlPlaneUrls) -> None:
+    """Memories that come and go while relationships between them are made: none outlives its ends, no cycle closes."""
+    pools = [Postgres(Secret(shared_control_plane.memories)) for _ in range(2)]
+    address = StoreAddress(KIND, address_of(rows.workspace), Secret(""))
+    stores = [PostgresMemoryStores(pool).open(address) for pool in pools]
+    names = [f"m{number}" for number in range(6)]
+    await put(rows.store, *(memory(name) for name in names))
+
+    async def work(store: PostgresMemoryStore, step: int) -> None:
+        for turn in range(25):
+            one, two = names[(turn * step) % 6], names[(turn + step) % 6]
+            await store.relate(edge(one, two, edge_id=f"{step}-{turn}"), same_since=NOW, author=ANN)
+            if turn % 4 == 0:
+                await store.delete(two)
+                await store.put(memory(two), BOB)
+
+    await asyncio.gather(*(work(stores[step % 2], step) for step in range(1, 9)))
+    for pool in pools:
+        await pool.close()
+    known = "(SELECT id FROM memories)"
+    dangling = f"SELECT id FROM relationships WHERE from_id NOT IN {known} OR to_id NOT IN {known}"
+    cycles = """
+        WITH RECURSIVE walk (start, id) AS (
+            SELECT from_id, to_id FROM relationships
+            UNION SELECT walk.start, r.to_id FROM walk JOIN relationships r ON r.from_id = walk.id
+        ) SELECT start FROM walk WHERE start = id"""
+    found = await rows.batch([Statement(dangling), Statement(cycles)], write=False)
+    assert [one.rows for one in found] == [[], []]
