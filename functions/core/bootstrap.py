@@ -31,6 +31,7 @@ class Tools:
     settings: AdmissionSettings
     clock: Clock
     databases: Databases
+    postgres: Postgres
     admission: Admission
 
 
@@ -60,14 +61,16 @@ def build(settings: Settings) -> Tools:
         raise SettingsError(f"{type(settings).__name__} must derive from AdmissionSettings")
     clock = SystemClock()
     http = HttpClient()
+    postgres = Postgres(settings.database_url)  # control plane and memories: few connections for each process
     store_key: Secret | None = getattr(settings, "store_seal_key", None)
     return Tools(
         settings=settings,
         clock=clock,
         databases=HranaDatabases(http),
+        postgres=postgres,
         admission=Admission(
             tag_secrets=settings.key_tag_secret.reveal().split(),
-            directory=ControlPlane(Postgres(settings.database_url)),
+            directory=ControlPlane(postgres),
             cache=RedisPrincipalCache(http, settings.redis_url, settings.redis_token),
             principal_sealer=Sealer(settings.principal_seal_key, "PRINCIPAL_SEAL_KEY"),
             store_sealer=Sealer(store_key, "STORE_SEAL_KEY") if store_key else None,

@@ -18,7 +18,11 @@ SqlValue = None | int | float | str | bytes
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """Where the memories of one workspace are: `kind` is `sqlite` (Turso or sqld over Hrana)."""
+    """Where the memories of one workspace are.
+
+    `kind` is `sqlite` (Turso or sqld over Hrana) or `postgres` (the control plane's own database, where `url` says only
+    which workspace: `core.urls.workspace_url`).
+    """
 
     kind: str
     url: str

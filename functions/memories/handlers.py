@@ -25,6 +25,8 @@ from memories.render import (
     statistics_body,
 )
 from memories.service import MemoryService
+from memories.stores.by_kind import MemoryStoresByKind
+from memories.stores.postgres import PostgresMemoryStores
 from memories.stores.sqlite import SqliteMemoryStores
 from memories.text import normal_tags
 
@@ -32,7 +34,10 @@ AGENT_LIMIT = 200
 
 
 def build(tools: Tools) -> MemoryService:
-    return MemoryService(SqliteMemoryStores(tools.databases), tools.clock)
+    stores = MemoryStoresByKind(
+        sqlite=SqliteMemoryStores(tools.databases), postgres=PostgresMemoryStores(tools.postgres)
+    )
+    return MemoryService(stores, tools.clock)
 
 
 async def read_health(call: Call, _service: MemoryService) -> Response:

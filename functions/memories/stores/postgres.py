@@ -19,6 +19,7 @@ import orjson
 from core.adapters.postgres import Answer, Postgres
 from core.ports import StoreAddress
 from core.problems import Unavailable
+from core.urls import workspace_of_url
 from memories.model import (
     Activity,
     Author,
@@ -46,7 +47,6 @@ from memories.stores.rows import (
 from memories.stores.sqlite import PAGE_BYTES
 from memories.text import fold
 
-KIND = "postgres"
 SEPARATOR = "\x1f"
 """Between title, summary and content in the index of texts."""
 
@@ -66,11 +66,6 @@ _RECENT = "SELECT part, count, (hit).* FROM memory.recent(%s, %s, %s, %s, %s, %s
 _STATISTICS = "SELECT type, memories, importance, confidence, relationships FROM memory.statistics(%s)"
 
 
-def address_of(workspace: str) -> str:
-    """The `url` of a `StoreAddress` of this kind: which workspace; the database is the function's own."""
-    return f"{KIND}:{uuid.UUID(workspace)}"
-
-
 class PostgresMemoryStores:
     """`ports.MemoryStores` in one database."""
 
@@ -78,8 +73,8 @@ class PostgresMemoryStores:
         self._postgres = postgres
 
     def open(self, address: StoreAddress) -> PostgresMemoryStore:
-        """Raises: ValueError: this is no address of `address_of`."""
-        return PostgresMemoryStore(self._postgres, uuid.UUID(address.url.removeprefix(f"{KIND}:")))
+        """Raises: ValueError: the address names no workspace."""
+        return PostgresMemoryStore(self._postgres, workspace_of_url(address.url))
 
 
 class PostgresMemoryStore:

@@ -14,10 +14,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from core import problems
+from core.adapters.postgres import Postgres
 from core.bootstrap import Tools
 from core.http import Call, serve
 from core.ports import KeyRecord, StoreAddress
 from core.problems import Problem, Unavailable
+from core.settings import Secret
 from declarations import BODY_LIMIT_BYTES, PREFIX, Access, Function, Route
 from tests.functions.asgi import REQUEST_ID, Answer, call, signed
 from tests.functions.twins import SETTINGS, Gate
@@ -81,7 +83,13 @@ class Site:
         self.gate = Gate()
         self.key = self.gate.add_key()
         self.service = Service()
-        tools = Tools(settings=SETTINGS, clock=self.gate.clock, databases=NoDatabases(), admission=self.gate.admission)
+        tools = Tools(
+            settings=SETTINGS,
+            clock=self.gate.clock,
+            databases=NoDatabases(),
+            postgres=Postgres(Secret("")),
+            admission=self.gate.admission,
+        )
         self.app = framework_app(serve(THINGS, handlers(self.service), tools=tools))
 
     async def __call__(self, method: str, path: str, **more: Any) -> Answer:

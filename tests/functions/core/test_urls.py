@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
-from core.urls import base_url
+from core.urls import base_url, workspace_of_url, workspace_url
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,8 @@ from core.urls import base_url
 )
 def test_only_names_of_this_machine_go_without_tls(host: str, url: str) -> None:
     assert base_url(host) == url
+
+
+def test_the_url_of_a_workspace_leads_back_to_it() -> None:
+    workspace = uuid.UUID(int=7)
+    assert workspace_of_url(workspace_url(str(workspace))) == workspace

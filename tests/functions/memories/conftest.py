@@ -18,8 +18,9 @@ from core.adapters.postgres import Postgres
 from core.adapters.sqlite import SqliteDatabase
 from core.ports import Database, Result, Statement, StoreAddress
 from core.settings import Secret
+from core.urls import workspace_url
 from memories.ports import MemoryStore
-from memories.stores.postgres import KIND, PostgresMemoryStore, PostgresMemoryStores, address_of
+from memories.stores.postgres import PostgresMemoryStore, PostgresMemoryStores
 from memories.stores.sqlite import SqliteMemoryStore
 from tests.functions.adapters.sqld import Sqld
 from tests.functions.conftest import ControlPlaneUrls
@@ -88,7 +89,7 @@ async def postgres(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Post
 def rows(postgres: Postgres, shared_control_plane: ControlPlaneUrls) -> Rows:
     """An empty workspace in PostgreSQL."""
     workspace = str(uuid.uuid4())
-    store = PostgresMemoryStores(postgres).open(StoreAddress(KIND, address_of(workspace), Secret("")))
+    store = PostgresMemoryStores(postgres).open(StoreAddress("postgres", workspace_url(workspace), Secret("")))
     return Rows(shared_control_plane.owner, store, workspace)
 
 

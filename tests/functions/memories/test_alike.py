@@ -20,10 +20,11 @@ from core.adapters.postgres import Postgres
 from core.adapters.sqlite import SqliteDatabase
 from core.ports import Statement, StoreAddress
 from core.settings import Secret
+from core.urls import workspace_url
 from memories.model import Activity, Author, Changes, Memory, MemoryType, Page, Relationship, Search, Statistics
 from memories.ports import MemoryStore
 from memories.relationship_types import RelationshipType
-from memories.stores.postgres import KIND, PostgresMemoryStores, address_of
+from memories.stores.postgres import PostgresMemoryStores
 from memories.stores.sqlite import SqliteMemoryStore
 from memories.text import fold, normal_tags, patterns
 from tests.functions.conftest import ControlPlaneUrls
@@ -199,7 +200,7 @@ def test_both_stores_answer_alike(shared_control_plane: ControlPlaneUrls, tmp_pa
 
     async def compare(script: list[Call]) -> None:
         await local.batch([Statement("DELETE FROM relationships"), Statement("DELETE FROM memories")], write=True)
-        address = StoreAddress(KIND, address_of(str(uuid.uuid4())), Secret(""))
+        address = StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret(""))
         expected = await answers(SqliteMemoryStore(local), script)
         found = await answers(PostgresMemoryStores(postgres).open(address), script)
         for call, one, other in zip(script, expected, found, strict=True):
@@ -230,7 +231,7 @@ async def test_both_stores_find_alike_among_many(
     postgres = Postgres(Secret(shared_control_plane.memories))
     stores: tuple[MemoryStore, MemoryStore] = (
         SqliteMemoryStore(local),
-        PostgresMemoryStores(postgres).open(StoreAddress(KIND, address_of(str(uuid.uuid4())), Secret(""))),
+        PostgresMemoryStores(postgres).open(StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret(""))),
     )
     word = itertools.cycle(WORDS[seed:] + WORDS[:seed])
     for number in range(150):

@@ -16,9 +16,10 @@ from psycopg.types.json import Jsonb
 from core.adapters.postgres import Postgres, StatementRefused
 from core.ports import Statement, StoreAddress
 from core.settings import Secret
+from core.urls import workspace_url
 from memories.model import Changes, Search
 from memories.ports import Cycle, UnknownEnds
-from memories.stores.postgres import KIND, PostgresMemoryStore, PostgresMemoryStores, address_of
+from memories.stores.postgres import PostgresMemoryStore, PostgresMemoryStores
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.memories.conftest import Rows
 from tests.functions.memories.test_store import ANN, BOB, NOW, edge, find, ids, memory, put, relate
@@ -51,7 +52,7 @@ async def filled(rows: Rows) -> Rows:
 
 
 def another(postgres: Postgres) -> PostgresMemoryStore:
-    return PostgresMemoryStores(postgres).open(StoreAddress(KIND, address_of(str(uuid.uuid4())), Secret("")))
+    return PostgresMemoryStores(postgres).open(StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret("")))
 
 
 # Isolation.
@@ -283,7 +284,7 @@ async def test_opening_a_workspace_again_changes_nothing(shared_control_plane: C
 def test_an_address_names_a_workspace(postgres: Postgres) -> None:
     for url in ("postgres:", "postgres:nonsense", "http://db.localhost:1"):
         with pytest.raises(ValueError, match="UUID"):
-            PostgresMemoryStores(postgres).open(StoreAddress(KIND, url, Secret("")))
+            PostgresMemoryStores(postgres).open(StoreAddress("postgres", url, Secret("")))
 
 
 # Plans and concurrency.
@@ -313,7 +314,7 @@ def test_a_rare_text_is_found_by_the_index(control_plane: ControlPlaneUrls) -> N
 async def test_writers_of_two_processes(rows: Rows, shared_control_plane: ControlPlaneUrls) -> None:
     """Memories that come and go while relationships between them are made: none outlives its ends, no cycle closes."""
     pools = [Postgres(Secret(shared_control_plane.memories)) for _ in range(2)]
-    address = StoreAddress(KIND, address_of(rows.workspace), Secret(""))
+    address = StoreAddress("postgres", workspace_url(rows.workspace), Secret(""))
     stores = [PostgresMemoryStores(pool).open(address) for pool in pools]
     names = [f"m{number}" for number in range(6)]
     await put(rows.store, *(memory(name) for name in names))

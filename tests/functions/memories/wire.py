@@ -14,9 +14,11 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from core import keys
+from core.adapters.postgres import Postgres
 from core.bootstrap import Tools
 from core.http import Pipeline
 from core.ports import Database, KeyRecord, StoreAddress
+from core.settings import Secret
 from declarations import MEMORIES, PREFIX
 from memories import handlers
 from tests.functions.asgi import Answer, call
@@ -77,7 +79,13 @@ class Wire:
         self._pipeline = Pipeline(
             MEMORIES,
             handlers,
-            Tools(settings=SETTINGS, clock=self.clock, databases=self.files, admission=gate.admission),
+            Tools(
+                settings=SETTINGS,
+                clock=self.clock,
+                databases=self.files,
+                postgres=Postgres(Secret("")),
+                admission=gate.admission,
+            ),
         )
 
     async def __call__(self, method: str, path: str, body: Any = b"", **more: Any) -> Answer:
