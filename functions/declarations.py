@@ -63,6 +63,13 @@ class Function:
     sizing: Sizing = Sizing()
 
 
+class Store(StrEnum):
+    """Where a workspace's memories are. The value is the `kind` of its `core.ports.StoreAddress`."""
+
+    SQLITE = "sqlite"  # a database of its own, at Turso
+    POSTGRES = "postgres"  # beside the others in the control plane's database, under row-level security
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What one workspace may do. `None` means no limit. Prices in whole dollars a month (Team: for each seat)."""
@@ -73,12 +80,35 @@ class Plan:
     calls_per_minute: int
     memories: int | None
     storage_mb: int
+    store: Store
 
 
-FREE = Plan(name="free", price_usd=0, calls_per_day=1_000, calls_per_minute=2_000, memories=100, storage_mb=500)
-PRO = Plan(name="pro", price_usd=8, calls_per_day=100_000, calls_per_minute=30_000, memories=10_000, storage_mb=5_000)
+FREE = Plan(
+    name="free",
+    price_usd=0,
+    calls_per_day=1_000,
+    calls_per_minute=2_000,
+    memories=100,
+    storage_mb=500,
+    store=Store.SQLITE,
+)
+PRO = Plan(
+    name="pro",
+    price_usd=8,
+    calls_per_day=100_000,
+    calls_per_minute=30_000,
+    memories=10_000,
+    storage_mb=5_000,
+    store=Store.POSTGRES,
+)
 TEAM = Plan(
-    name="team", price_usd=12, calls_per_day=1_000_000, calls_per_minute=60_000, memories=None, storage_mb=50_000
+    name="team",
+    price_usd=12,
+    calls_per_day=1_000_000,
+    calls_per_minute=60_000,
+    memories=None,
+    storage_mb=50_000,
+    store=Store.POSTGRES,
 )
 PLANS = {plan.name: plan for plan in (FREE, PRO, TEAM)}
 

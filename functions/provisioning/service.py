@@ -1,10 +1,10 @@
 """Opening an account and revoking a key. Until people sign up on the site, only the operator's `make key` calls it.
 
-Order of `open_account`: rows first (so that nothing outside is ever without an owner), then the database, its schema,
-its address, and the key last, so that a key that exists always works. Every step can be run again: an account that was
-left half open is finished by calling again with its id.
+Order of `open_account`: rows first (so that nothing outside is ever without an owner), then the store that the plan
+says (a database with its schema, or a place in PostgreSQL), its address, and the key last, so that a key that exists
+always works. Every step can be run again: an account that was left half open is finished by calling again with its id.
 
-Left out: jobs, sign-up, plans that live in another store than SQLite.
+Left out: jobs, sign-up, moving a workspace from one store to another.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from core.admission import LEASE_SECONDS, SHARED_SECONDS
 from core.bootstrap import ProvisioningTools
 from core.ports import Database, StatementFailed, StoreAddress
 from core.problems import Internal, Invalid, NotFound, Unavailable
-from core.urls import base_url
-from declarations import PLANS, Access, ProvisioningSettings
+from core.settings import Secret
+from core.urls import base_url, workspace_url
+from declarations import PLANS, Access, ProvisioningSettings, Store
 from provisioning.turso import Turso
 
-STORE_KIND = "sqlite"
 KEY_NAME = "first key"
 SCOPES = sorted(access.value for access in Access if access is not Access.OPEN)
 
@@ -71,7 +71,9 @@ async def open_account(
     workspace = workspace_of(account)
     async with _using(settings, tools) as tools:
         await tools.control.open_account(str(account), workspace, name, plan)
-        await _open_store(settings, tools, workspace)
+        address = await _open_store(settings, tools, workspace, PLANS[plan].store)
+        sealed = tools.store_sealer.seal_text(address.token.reveal(), workspace)
+        await tools.control.attach_store(workspace, address.kind, address.url, sealed)
         key = keys.issue(settings.key_tag_secret.reveal().split())
         await tools.control.add_key(
             workspace, str(account), KEY_NAME, prefix=key.prefix, key_hash=key.hash, scopes=SCOPES
@@ -105,7 +107,12 @@ def database_name(workspace: str) -> str:
     return f"ws-{uuid.UUID(workspace).hex}"
 
 
-async def _open_store(settings: ProvisioningSettings, tools: ProvisioningTools, workspace: str) -> None:
+async def _open_store(
+    settings: ProvisioningSettings, tools: ProvisioningTools, workspace: str, store: Store
+) -> StoreAddress:
+    if store is Store.POSTGRES:
+        await tools.control.open_memories(workspace)
+        return StoreAddress(store.value, workspace_url(workspace), Secret(""))
     turso = Turso(
         tools.http,
         settings.turso_api_url,
@@ -116,16 +123,15 @@ async def _open_store(settings: ProvisioningSettings, tools: ProvisioningTools, 
     database = database_name(workspace)
     hostname = await turso.open_database(database)
     token = await turso.make_token(database)
-    address = StoreAddress(STORE_KIND, base_url(hostname), token)
+    address = StoreAddress(store.value, base_url(hostname), token)
     await _apply_schema(tools.databases.open(address))
-    sealed = tools.store_sealer.seal_text(token.reveal(), workspace)
-    await tools.control.attach_store(workspace, address.kind, address.url, sealed)
+    return address
 
 
 async def _apply_schema(database: Database) -> None:
     for pause in (*PAUSES, None):
         try:
-            await migrations.apply(database, migrations.load(STORE_KIND))
+            await migrations.apply(database, migrations.load(Store.SQLITE))
         except Unavailable:
             if pause is None:
                 raise

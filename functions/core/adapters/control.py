@@ -38,6 +38,10 @@ class ControlPlane:
             "SELECT app.open_account(%s::uuid, %s::uuid, %s, %s)", [account_id, workspace_id, name, plan]
         )
 
+    async def open_memories(self, workspace_id: str) -> None:
+        """The workspace's place among the memories in PostgreSQL. Again: nothing happens."""
+        await self._postgres.fetch("SELECT memory.open_workspace(%s)", [workspace_id])
+
     async def attach_store(self, workspace_id: str, kind: str, url: str, sealed_token: str) -> None:
         """Where the workspace's memories are from now on."""
         await self._postgres.fetch(

@@ -23,6 +23,7 @@ from core.problems import Internal, Invalid, NotFound, Unavailable
 from core.seal import Sealer
 from core.settings import Secret
 from declarations import PLANS, ProvisioningSettings
+from memories.stores.postgres import PostgresMemoryStores
 from provisioning import service
 from provisioning.turso import TursoRefused
 from tests.functions.conftest import ControlPlaneUrls
@@ -152,7 +153,15 @@ async def test_an_account_that_works(world: World, plan: str) -> None:
     key = await world.open(plan)
     assert keys.is_genuine(key, [TAG_SECRET])
     record = await world.record(key)
-    assert (record.plan, record.scopes) == (plan, ("memories:read", "memories:write"))
+    assert (record.plan, record.scopes, record.store_kind) == (
+        plan,
+        ("memories:read", "memories:write"),
+        PLANS[plan].store,
+    )
+
+
+async def test_a_free_workspace_has_a_database_of_its_own(world: World) -> None:
+    record = await world.record(await world.open("free"))
     name = service.database_name(record.workspace_id)
     assert (record.store_kind, record.store_url) == ("sqlite", f"http://{name}.localhost:1")
     assert record.store_url is not None
@@ -162,8 +171,26 @@ async def test_an_account_that_works(world: World, plan: str) -> None:
     assert version.rows[0][0]
 
 
-async def test_two_accounts_share_nothing(world: World) -> None:
-    one, two = await world.record(await world.open()), await world.record(await world.open())
+@pytest.mark.parametrize("plan", ["pro", "team"])
+async def test_a_paid_workspace_has_a_place_in_postgres(
+    world: World, control_plane: ControlPlaneUrls, plan: str
+) -> None:
+    account = uuid.uuid4()
+    for _ in range(2):
+        record = await world.record(await world.open(plan, account))
+    assert (record.store_kind, record.store_url) == ("postgres", f"postgres:{record.workspace_id}")
+    assert world.sealer.open_text(record.store_token, record.workspace_id) == ""
+    assert not world.turso.databases
+    memories = Postgres(Secret(control_plane.memories))
+    address = StoreAddress(record.store_kind, record.store_url or "", Secret(""))
+    statistics = await PostgresMemoryStores(memories).open(address).statistics()
+    await memories.close()
+    assert statistics.count_by_type == {}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+async def test_two_accounts_share_nothing(world: World, plan: str) -> None:
+    one, two = await world.record(await world.open(plan)), await world.record(await world.open(plan))
     assert one.account_id != two.account_id
     assert one.workspace_id != two.workspace_id
     assert one.store_url != two.store_url
