@@ -107,6 +107,14 @@ edges = st.builds(
     confidence=st.sampled_from([0.3, 0.8]),
     context=st.none() | words,
 )
+# Few enough that many are the same, or differ in their type or time alone.
+similar_edges = st.builds(
+    lambda at, **fields: Relationship(id="", created_at=at, valid_from=at, recorded_at=at, **fields),
+    at=moments,
+    from_id=st.sampled_from(["a", "B"]),
+    to_id=st.sampled_from(["B", "b"]),
+    type=edge_types,
+)
 queries = st.sampled_from(["normal", "strict"]).flatmap(
     lambda how: texts.map(lambda text: (patterns(text, strict=how == "strict"), fold(text).strip()))
 )
@@ -133,16 +141,28 @@ free_searches = st.builds(
 )
 
 puts = st.builds(lambda one: Call("put", (one, AUTHOR)), memories)
-relates = st.builds(lambda one, since: Call("relate", (one,), {"same_since": since, "author": AUTHOR}), edges, moments)
+
+
+def relates(made: st.SearchStrategy[Relationship]) -> st.SearchStrategy[Call]:
+    """The time since when there may be the same one is never after that of the relationship itself."""
+    return st.builds(
+        lambda one, step: Call(
+            "relate", (one,), {"same_since": one.recorded_at - timedelta(microseconds=step), "author": AUTHOR}
+        ),
+        made,
+        st.integers(0, 3),
+    )
+
+
 calls = st.one_of(
     puts,
     puts,
     st.builds(lambda one, change, at: Call("update", (one, change, at, AUTHOR)), ids, changes, moments),
     st.builds(lambda one: Call("delete", (one,)), ids),
     st.builds(lambda one: Call("get", (one,)), ids),
-    relates,
-    relates,
-    relates,
+    relates(edges),
+    relates(edges),
+    relates(similar_edges),
     st.builds(lambda search: Call("search", (search,)), searches),
     st.builds(lambda search: Call("search", (search,)), free_searches),
     st.builds(
@@ -163,13 +183,17 @@ calls = st.one_of(
     ),
     st.just(Call("statistics")),
 )
+known = [
+    Call("put", (Memory(id=one, type="fix", title=one, content=one, created_at=NOW, updated_at=NOW), AUTHOR))
+    for one in ("a", "B", "b")
+]
 whole = [
     Call("search", (Search(),)),
     Call("statistics"),
     Call("recent", (NOW - timedelta(days=1), None), {"newest": 20, "unresolved": 10}),
     *(Call("related", (one, (), 4, 20)) for one in ("a", "B", "a.b")),
 ]
-"""What both are asked at the end."""
+"""What both hold at first, and what they are asked in the middle and at the end."""
 
 
 async def answers(store: MemoryStore, script: Sequence[Call]) -> list[Any]:
@@ -210,9 +234,9 @@ def test_both_stores_answer_alike(shared_control_plane: ControlPlaneUrls, tmp_pa
         runner.run(migrations.apply(local, migrations.load("sqlite")))
 
         @settings(max_examples=EXAMPLES, deadline=None)
-        @given(st.lists(calls, min_size=5, max_size=40))
-        def alike(script: list[Call]) -> None:
-            runner.run(compare([*script, *whole]))
+        @given(st.lists(relates(similar_edges), max_size=8), st.lists(calls, min_size=5, max_size=40))
+        def alike(first: list[Call], script: list[Call]) -> None:
+            runner.run(compare([*known, *first, *whole, *script, *whole]))
 
         try:
             alike()

@@ -191,7 +191,9 @@ async def test_what_a_query_finds(store: MemoryStore, field: str, text: str, que
 async def test_a_query_does_not_look_at_tags_nor_across_fields(store: MemoryStore) -> None:
     await put(store, memory("m", title="alpha", content="beta", tags=("gamma",)))
     assert (await store.search(find("gamma"))).total == 0
-    assert (await store.search(Search(needles=(("alphabeta", "alpha beta", "alpha\nbeta"),)))).total == 0
+    assert (
+        await store.search(Search(needles=(("alphabeta", "alpha beta", "alpha\nbeta", "alpha\x1f\x1fbeta"),)))
+    ).total == 0
 
 
 async def test_groups_combine_with_and(store: MemoryStore) -> None:
