@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.freezing import freeze
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -167,18 +169,12 @@ class Stack:
         pids = [member for pid in self.pids(kind) for member in family(pid)]
         assert pids, f"no process of kind {kind}"
         try:
-            for pid in pids:
-                send(pid, signal.SIGSTOP)
+            freeze(*pids)
             yield
         finally:
             for pid in pids:
-                send(pid, signal.SIGCONT)
-
-
-def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process; one that ended meanwhile (a PostgreSQL worker) is done."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
+                with suppress(ProcessLookupError):  # a PostgreSQL worker may end meanwhile
+                    os.kill(pid, signal.SIGCONT)
 
 
 def family(pid: int) -> list[int]:

@@ -27,6 +27,7 @@ from infra.local.cloud.parts import Binaries
 from infra.local.cloud.paths import Paths
 from infra.local.cloud.vendors.postgres import ADMIN, SETUP
 from infra.local.places import DEFAULT_ROOT, Places
+from tests.freezing import freeze
 
 HOST = "127.0.0.1"
 START_SECONDS = 30
@@ -84,7 +85,9 @@ class Server:
 
     def signal_all(self, number: int) -> None:
         """Send a signal to the server and to each of its sessions."""
-        if self._process:
+        if self._process and number == signal.SIGSTOP:
+            freeze(self._process.pid, *_children(self._process.pid))
+        elif self._process:
             for pid in (self._process.pid, *_children(self._process.pid)):
                 with suppress(ProcessLookupError):  # a session may end meanwhile
                     os.kill(pid, number)

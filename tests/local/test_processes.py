@@ -18,6 +18,7 @@ from infra.local import control, processes
 from infra.local.places import Places
 from infra.local.processes import CLOUD, Record
 from infra.local.trouble import Trouble
+from tests.freezing import freeze
 
 SERVES = """
 import json, os, signal, sys, time
@@ -128,7 +129,7 @@ def test_one_whose_record_cannot_be_removed_is_ended(
 def test_a_frozen_one_is_ended(places: Places, daemon: Path) -> None:
     daemon.write_text(SERVES)
     (record,) = processes.start(places, CLOUD)
-    os.kill(record.pid, signal.SIGSTOP)
+    freeze(record.pid)
     assert processes.stop(places, CLOUD)
     assert processes.matching(places, CLOUD) == []
 

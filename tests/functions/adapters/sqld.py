@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from core.ports import StoreAddress
 from core.settings import Secret
+from tests.freezing import freeze
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -79,7 +80,7 @@ class Sqld:
 
     def freeze(self) -> None:
         assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.freezing import freeze
 from tests.infra.local.program import ECHO, FUNCTION, INVOKER, PROJECT_GRANT, SECRET_GRANT, VERSION, Deployed, secret
 from tests.infra.local.running import Daemon, Engine, Json, Refused, alive, call, wait_for
 
@@ -121,7 +122,7 @@ def test_while_it_cannot_be_started_callers_get_503(daemon: Daemon, function: tu
 @pytest.mark.usefixtures("function")
 def test_a_frozen_function_is_shown_as_unwell(daemon: Daemon) -> None:
     pid = daemon.part("function")["pid"]
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         assert daemon.part("function")["state"] == "unhealthy"
     finally:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from infra.local.cloud.paths import outside
+from tests.freezing import freeze
 from tests.infra.local.running import Api, Daemon, Json, alive, wait_for
 
 PASSWORD = "a 'quoted' password"
@@ -104,7 +105,7 @@ def test_it_recovers_from_a_kill_with_every_acknowledged_write(login: dict[str, 
 @pytest.mark.usefixtures("project")
 def test_a_frozen_server_is_shown_as_unwell(daemon: Daemon) -> None:
     pid = daemon.part("postgres")["pid"]
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         assert daemon.part("postgres")["state"] == "unhealthy"
     finally:
