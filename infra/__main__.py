@@ -6,8 +6,8 @@ What each part is made of is in `infra/components/`; what the functions are is i
 from __future__ import annotations
 
 import pulumi
-from core.urls import base_url
 
+from core.urls import base_url
 from declarations import FUNCTIONS, PREFIX, ProvisioningSettings
 from infra import cloud
 from infra import config as configuration

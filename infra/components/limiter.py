@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pulumi
 import upstash_pulumi as upstash
-from core.urls import base_url
 
+from core.urls import base_url
 from infra.config import Profile, StackConfig
 
 BUDGET_USD = 10
