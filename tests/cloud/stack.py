@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.freezing import freeze
+from tests.processes import family, freeze
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -175,23 +175,6 @@ class Stack:
             for pid in pids:
                 with suppress(ProcessLookupError):  # a PostgreSQL worker may end meanwhile
                     os.kill(pid, signal.SIGCONT)
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    members = [pid]
-    for member in members:
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
-            children = Path(f"/proc/{member}/task/{member}/children").read_text()
-            members.extend(int(child) for child in children.split())
-    return members
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def processes_of(root: Path) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.conftest import Conversation
-from tests.cloud.stack import Stack, alive, copy_repository, family, processes_of, wait_until
+from tests.cloud.stack import Stack, copy_repository, processes_of, wait_until
+from tests.processes import alive, family
 
 
 def test_up_tells_how_to_point_a_client_at_it(stack: Stack) -> None:

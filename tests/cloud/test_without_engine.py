@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.conftest import Conversation
-from tests.cloud.stack import Stack, alive, family, wait_until
+from tests.cloud.stack import Stack, wait_until
+from tests.processes import alive, family
 
 
 class WithoutEngine(Stack):

@@ -27,7 +27,7 @@ from infra.local.cloud.parts import Binaries
 from infra.local.cloud.paths import Paths
 from infra.local.cloud.vendors.postgres import ADMIN, SETUP
 from infra.local.places import DEFAULT_ROOT, Places
-from tests.freezing import freeze
+from tests.processes import freeze
 
 HOST = "127.0.0.1"
 START_SECONDS = 30

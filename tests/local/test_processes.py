@@ -18,7 +18,7 @@ from infra.local import control, processes
 from infra.local.places import Places
 from infra.local.processes import CLOUD, Record
 from infra.local.trouble import Trouble
-from tests.freezing import freeze
+from tests.processes import freeze
 
 SERVES = """
 import json, os, signal, sys, time

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from core.ports import StoreAddress
 from core.settings import Secret
-from tests.freezing import freeze
+from tests.processes import freeze
 
 REPOSITORY = Path(__file__).parents[3]
 

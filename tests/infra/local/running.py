@@ -21,6 +21,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from infra.local.cloud.paths import remove_outside
 from infra.local.cloud.provider.wire import plain
+from tests.processes import family
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_SECONDS = 60
@@ -95,7 +96,7 @@ class Daemon:
     def descendants(self) -> list[int]:
         """Every process below the daemon."""
         assert self._process is not None
-        return _below(self._process.pid)
+        return family(self._process.pid)[1:]
 
 
 @dataclass(frozen=True)
@@ -214,22 +215,6 @@ def wait_for(condition: Any, seconds: float = START_SECONDS) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def _below(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *_below(int(child))]
-    return found
 
 
 def link_parts(root: Path) -> None:

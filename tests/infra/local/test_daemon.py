@@ -15,7 +15,8 @@ from infra.local import control
 from infra.local.processes import Record
 from infra.local.trouble import Trouble
 from tests.infra.local.program import BUCKET, DOMAIN, REDIS, SCRIPT, ZONE
-from tests.infra.local.running import REPOSITORY, Daemon, Json, alive, call, wait_for
+from tests.infra.local.running import REPOSITORY, Daemon, Json, call, wait_for
+from tests.processes import alive
 
 GROUPS = "/v1/organizations/local/groups"
 DATABASE = {"databaseName": "memorygraph", "region": "global", "primaryRegion": "us-east-1"}

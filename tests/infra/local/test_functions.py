@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.freezing import freeze
 from tests.infra.local.program import ECHO, FUNCTION, INVOKER, PROJECT_GRANT, SECRET_GRANT, VERSION, Deployed, secret
-from tests.infra.local.running import Daemon, Engine, Json, Refused, alive, call, wait_for
+from tests.infra.local.running import Daemon, Engine, Json, Refused, call, wait_for
+from tests.processes import alive, freeze
 
 MIB = 1 << 20
 

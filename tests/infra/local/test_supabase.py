@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from infra.local.cloud.paths import outside
-from tests.freezing import freeze
-from tests.infra.local.running import Api, Daemon, Json, alive, wait_for
+from tests.infra.local.running import Api, Daemon, Json, wait_for
+from tests.processes import alive, freeze
 
 PASSWORD = "a 'quoted' password"
 PROJECT = {"organization_slug": "local", "name": "memorygraph", "region": "us-east-1", "db_pass": PASSWORD}

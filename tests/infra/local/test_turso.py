@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.infra.local.running import Api, Daemon, alive, call
+from tests.infra.local.running import Api, Daemon, call
+from tests.processes import alive
 
 BASE = "/v1/organizations/local"
 GROUP = {"name": "default", "location": "aws-us-east-1"}

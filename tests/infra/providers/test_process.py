@@ -14,8 +14,9 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.infra.local.running import alive, wait_for
+from tests.infra.local.running import wait_for
 from tests.infra.wire import UNKNOWN, dictionary, is_secret, secret, struct
+from tests.processes import alive
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ENGINE = """

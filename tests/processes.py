@@ -1,4 +1,4 @@
-"""Freezing a process as a hung machine would be, and being sure of it before the test goes on."""
+"""Processes of the system under test: which there are, whether they live, and freezing them as a hung machine would."""
 
 from __future__ import annotations
 
@@ -29,3 +29,21 @@ def _runs(pid: int) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError):  # this thread ended
             states.append(stat.read_text().rpartition(")")[2].split()[0])
     return any(state not in "TtZX" for state in states)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it, whichever of their threads started them."""
+    members = [pid]
+    for member in members:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                members.extend(int(child) for child in children.read_text().split())
+    return members
