@@ -9,24 +9,23 @@ import orjson
 from starlette.requests import Request
 
 from core.problems import Invalid, TooLarge
-from declarations import BODY_LIMIT_BYTES
 
 DEPTH_LIMIT = 64
 """Deepest nesting of arrays and objects: far beyond any client's, far below what could exhaust a stack."""
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, most: int) -> bytes:
     """The whole body, read as it streams in.
 
     Raises:
-        TooLarge: as soon as more than `BODY_LIMIT_BYTES` have arrived.
+        TooLarge: as soon as more than `most` bytes have arrived.
     """
     parts = bytearray()
     async with aclosing(request.stream()) as stream:
         async for part in stream:
             parts += part
-            if len(parts) > BODY_LIMIT_BYTES:
-                raise TooLarge(f"The body is larger than {BODY_LIMIT_BYTES >> 10} KiB. Send less at once.")
+            if len(parts) > most:
+                raise TooLarge(f"The body is larger than {most >> 10} KiB. Send less at once.")
     return bytes(parts)
 
 

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
@@ -23,9 +24,11 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from core import bootstrap, edge, logs, problems
+from core import bootstrap, edge, logs, problems, timing
 from core.body import parse_json, read_body
 from core.bootstrap import Tools
+from core.conditions import if_match
+from core.once import Once, once
 from core.ports import Principal
 from core.problems import Internal, Invalid, Problem, Unavailable
 from core.routes import Routes
@@ -60,19 +63,44 @@ class Call:
         assert self.principal is not None, "an OPEN route has no certain caller"
         return self.principal
 
+    async def body(self) -> bytes:
+        """The body as it was sent; read once.
+
+        Raises:
+            problems.TooLarge: it is larger than the route's `body_bytes`.
+        """
+        if self._body is None:
+            self._body = await read_body(self.request, self.route.body_bytes)
+        return self._body
+
     async def json(self) -> Any:
         """The body.
 
         Raises:
             problems.Invalid: it is not JSON in UTF-8, holds NaN or a lone surrogate, or nests too deep.
-            problems.TooLarge: it is larger than `BODY_LIMIT_BYTES`.
+            problems.TooLarge: see `body`.
         """
-        if self._body is None:
-            self._body = await read_body(self.request)
-        return parse_json(self._body)
+        return parse_json(await self.body())
 
-    def reply(self, body: Any, status: int = 200) -> Response:
-        return Response(orjson.dumps(body), status, media_type="application/json")
+    async def once(self, now: datetime) -> Once | None:
+        """What the request's `Idempotency-Key` asks for.
+
+        Raises:
+            problems.Invalid: it is malformed.
+            problems.TooLarge: see `body`.
+        """
+        sent = self.request.headers.get("idempotency-key")
+        if sent is None:
+            return None
+        request = (self.route.method.encode(), self.request.scope["path"].encode(), await self.body())
+        return once(sent, self.caller.key_id, request, now)
+
+    def if_match(self) -> tuple[str, ...] | None:
+        """See `conditions.if_match`."""
+        return if_match(self.request.headers.get("if-match"))
+
+    def reply(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
     def no_content(self) -> Response:
         return Response(status_code=204)
@@ -107,6 +135,7 @@ class _Progress:
     """How far a request came: what its log line can say. `headers`: lower-case names; decoded once, read often."""
 
     headers: dict[str, str]
+    spent: timing.Spent
     request_id: str = ""
     route: Route | None = None
     principal: Principal | None = None
@@ -123,9 +152,9 @@ class Pipeline:
 
     async def answer(self, request: Request) -> Response:
         """The answer to one request, whatever happens."""
-        started = time.perf_counter()
+        spent = timing.begin()
         progress = _Progress(
-            {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+            {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}, spent
         )
         try:
             response = await self._run(request, progress)
@@ -139,8 +168,9 @@ class Pipeline:
         response.raw_headers += (
             (b"x-request-id", progress.request_id.encode("latin-1")),
             (b"cache-control", b"no-store"),  # no cache on the way may give one caller's answer to another
+            (b"server-timing", spent.header().encode()),
         )
-        _log(request, response, progress, time.perf_counter() - started)
+        _log(request, response, progress, spent.total())
         return response
 
     async def _run(self, request: Request, progress: _Progress) -> Response:
@@ -152,7 +182,9 @@ class Pipeline:
         route, path = self._routes.match(request.method, request.scope["path"])
         progress.route = route
         credentials = (headers.get("x-api-key"), headers.get("authorization"), route.access)
+        arrived = time.perf_counter()
         progress.principal = await self._tools.admission.admit(*credentials)
+        progress.spent.admit = time.perf_counter() - arrived
         call = Call(request, route, path, progress.principal, progress.request_id)
         handler = self._handlers[route.handler]
         try:

@@ -6,6 +6,8 @@ Problem
 ├── Forbidden          403  `detail` is the only text that an MCP user ever sees (client contract 4.1)
 ├── NotFound           404
 ├── MethodNotAllowed   405
+├── Conflict           409  it contradicts something that was done before
+├── PreconditionFailed 412  If-Match names another state; says the current one
 ├── TooLarge           413
 ├── TooManyRequests    429  Retry-After in whole seconds
 ├── Internal           500  our fault; says nothing of the cause
@@ -69,6 +71,26 @@ class NotFound(Problem):
 class MethodNotAllowed(Problem):
     status = 405
     title = "Method not allowed"
+
+
+class Conflict(Problem):
+    status = 409
+    title = "Conflict"
+
+
+class PreconditionFailed(Problem):
+    """`etag` is that of the current state, which is at `version`."""
+
+    status = 412
+    title = "Precondition failed"
+
+    def __init__(self, detail: str, *, etag: str, version: int) -> None:
+        super().__init__(detail, headers={"ETag": etag})
+        self.etag = etag
+        self.version = version
+
+    def members(self) -> dict[str, Any]:
+        return {"current": {"version": self.version, "etag": self.etag}}
 
 
 class TooLarge(Problem):

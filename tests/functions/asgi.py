@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,7 +76,10 @@ async def call(
     answer = Answer()
 
     async def receive() -> Message:
-        return next(messages)
+        for message in messages:
+            return message
+        await asyncio.Event().wait()  # as a server does while the client stays
+        raise AssertionError
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":

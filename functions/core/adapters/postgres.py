@@ -53,7 +53,14 @@ class Answer:
 
 
 class StatementRefused(Exception):
-    """The server refuses a statement: a right or a migration is missing, or a constraint. Quotes no value."""
+    """The server refuses a statement: a right or a migration is missing, a constraint, or what a function raises.
+
+    Quotes no value. `sqlstate` says which it is.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class _Broken(Exception):
@@ -181,7 +188,7 @@ class Postgres:
                 raise _Conflict(f"SQLSTATE {error.sqlstate}") from None
             if isinstance(error, psycopg.OperationalError):  # it is shutting down, recovering, out of something
                 raise self._unavailable(f"SQLSTATE {error.sqlstate}") from None
-            raise StatementRefused(f"{type(error).__name__}, SQLSTATE {error.sqlstate}") from None
+            raise StatementRefused(f"{type(error).__name__}, SQLSTATE {error.sqlstate}", error.sqlstate) from None
         self._keep(connection)
         return rows
 

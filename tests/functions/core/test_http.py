@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import functions_framework.aio
@@ -24,6 +26,8 @@ from declarations import BODY_LIMIT_BYTES, PREFIX, Access, Function, Route
 from tests.functions.asgi import REQUEST_ID, Answer, call, signed
 from tests.functions.twins import SETTINGS, Gate
 
+LARGE = 3 * BODY_LIMIT_BYTES
+
 THINGS = Function(
     name="things",
     settings=type(SETTINGS),
@@ -32,12 +36,14 @@ THINGS = Function(
         Route(method="PUT", path=PREFIX + "/things/{id}", handler="write", access=Access.WRITE),
         Route(method="GET", path=PREFIX + "/things/recent", handler="recent", access=Access.READ),
         Route(method="POST", path=PREFIX + "/things", handler="write", access=Access.WRITE),
+        Route(method="POST", path=PREFIX + "/parts", handler="measure", access=Access.WRITE, body_bytes=LARGE),
         Route(method="GET", path=PREFIX + "/open", handler="opened", access=Access.OPEN),
         Route(method="GET", path=PREFIX + "/fails", handler="fails", access=Access.OPEN),
         Route(method="DELETE", path=PREFIX + "/things/{id}", handler="remove", access=Access.WRITE),
     ),
 )
 SECRET_TEXT = "what a user stored"
+site_time = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Service:
@@ -62,6 +68,10 @@ def handlers(service: Service) -> Any:
 
     async def write(call: Call, _service: Service) -> Response:
         return call.reply({"got": await call.json()}, status=201)
+
+    async def measure(call: Call, _service: Service) -> Response:
+        once = await call.once(site_time)
+        return call.reply({"bytes": len(await call.body()), "once": once.key if once else None})
 
     async def opened(call: Call, _service: Service) -> Response:
         return call.reply({"who": call.principal.key_id if call.principal else None, "request_id": call.request_id})
@@ -266,6 +276,35 @@ async def test_the_largest_body_and_one_byte_more(site: Site) -> None:
     assert (await site("POST", "/things", body=endless)).status == 413
 
 
+async def test_a_route_may_read_more(site: Site) -> None:
+    answer = await site("POST", "/parts", body=b"x" * LARGE)
+    assert answer.json() == {"bytes": LARGE, "once": None}
+    refused = await site("POST", "/parts", body=b"x" * (LARGE + 1))
+    assert refused.status == 413
+    assert f"{LARGE >> 10} KiB" in refused.json()["detail"]
+
+
+async def test_an_idempotency_key_is_the_api_keys_own(site: Site) -> None:
+    other = site.gate.add_key()
+    answers = [
+        await site("POST", "/parts", body=b"x", key=key, headers={"Idempotency-Key": "k1"}) for key in (site.key, other)
+    ]
+    names = [answer.json()["once"] for answer in answers]
+    assert len(set(names)) == 2
+    assert all(name.endswith(":k1") for name in names)
+    refused = await site("POST", "/parts", body=b"x", headers={"Idempotency-Key": "k 1"})
+    assert (refused.status, refused.json()["errors"][0]["field"]) == (400, "Idempotency-Key")
+
+
+@pytest.mark.parametrize("path", ["/open", "/things/1", "/nowhere", "/fails"])
+async def test_every_answer_says_where_its_time_went(site: Site, path: str) -> None:
+    timing = (await site("GET", path)).headers["server-timing"]
+    parts = re.fullmatch(r"admit;dur=(\d+\.\d), store;dur=(\d+\.\d), total;dur=(\d+\.\d)", timing)
+    assert parts is not None, timing
+    admit, store, total = map(float, parts.groups())
+    assert admit + store <= total + 0.1  # rounded, each by itself
+
+
 async def test_a_client_who_goes_away_is_no_error_of_ours(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     await site("POST", "/things", body=[b'{"a"', None])
     assert '"severity":"ERROR"' not in capsys.readouterr().out
@@ -288,6 +327,8 @@ PROBLEMS = {
         if issubclass(kind, Unavailable)
         else {"retry_after_seconds": 2}
         if issubclass(kind, problems.TooManyRequests)
+        else {"etag": '"2-a"', "version": 2}
+        if issubclass(kind, problems.PreconditionFailed)
         else {}
     ]
 }
@@ -315,7 +356,7 @@ async def test_every_problem_has_one_shape(site: Site, problem: Problem) -> None
 
 
 async def test_each_status_of_the_contract_has_a_problem() -> None:
-    assert {kind.status for kind in PROBLEMS} == {400, 401, 403, 404, 405, 413, 429, 500, 503}
+    assert {kind.status for kind in PROBLEMS} == {400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 503}
 
 
 async def test_the_unexpected_is_logged_and_not_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
