@@ -20,7 +20,9 @@ PREFIX = "/api/v1"
 """Both clients reach every route under this prefix (client contract, section 1.4)."""
 
 BODY_LIMIT_BYTES = 1 << 20
-"""Largest request body that a function reads; more is answered 413."""
+"""Largest request body that a route reads unless it says otherwise; more is answered 413."""
+IMPORT_PART_BYTES = 8 << 20
+"""Largest part of an import: the platform refuses more than 32 MiB, and 60 s must suffice for its rows."""
 
 
 class Access(StrEnum):
@@ -33,12 +35,17 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One method and path; `{name}` in the path is a parameter of one segment. First match wins."""
+    """One method and path; `{name}` in the path is a parameter of one segment. First match wins.
+
+    `body_bytes` is the largest body that it reads. `once`: it takes an `Idempotency-Key`.
+    """
 
     method: str
     path: str
     handler: str
     access: Access
+    body_bytes: int = BODY_LIMIT_BYTES
+    once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +166,12 @@ class ProvisioningSettings(AdmissionSettings):
     turso_group: str
 
 
-def _route(method: str, path: str, handler: str, access: Access) -> Route:
-    return Route(method=method, path=PREFIX + path, handler=handler, access=access)
+def _route(
+    method: str, path: str, handler: str, access: Access, *, body_bytes: int = BODY_LIMIT_BYTES, once: bool = False
+) -> Route:
+    return Route(
+        method=method, path=PREFIX + path, handler=handler, access=access, body_bytes=body_bytes, once=once
+    )
 
 
 MEMORIES = Function(
@@ -169,20 +180,41 @@ MEMORIES = Function(
     sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=60, concurrency=80, max_instances=10),
     routes=(
         _route("GET", "/health", "read_health", Access.OPEN),
-        _route("POST", "/memories", "create_memory", Access.WRITE),
+        _route("GET", "/openapi.json", "read_openapi", Access.OPEN),
+        _route("GET", "/docs", "read_docs", Access.OPEN),
+        # memories
+        _route("POST", "/memories", "create_memory", Access.WRITE, once=True),
         _route("GET", "/memories", "list_memories", Access.READ),
         _route("GET", "/memories/recall", "recall_memories", Access.READ),
         _route("GET", "/memories/recent", "read_recent", Access.READ),
+        _route("POST", "/memories/batch", "create_memories", Access.WRITE, once=True),
         _route("GET", "/memories/{id}", "read_memory", Access.READ),
         _route("PUT", "/memories/{id}", "update_memory", Access.WRITE),
         _route("PATCH", "/memories/{id}", "update_memory", Access.WRITE),
         _route("DELETE", "/memories/{id}", "delete_memory", Access.WRITE),
-        _route("GET", "/memories/{id}/related", "list_related", Access.READ),
-        _route("GET", "/search/memories/{id}/related", "list_related", Access.READ),
         _route("POST", "/search/advanced", "search_memories", Access.READ),
         _route("POST", "/search/recall", "recall_memories", Access.READ),
-        _route("POST", "/relationships", "create_relationship", Access.WRITE),
+        _route("POST", "/search/contextual", "search_neighbourhood", Access.READ),
         _route("GET", "/graphs/statistics", "read_statistics", Access.READ),
+        # relationships
+        _route("GET", "/memories/{id}/related", "list_related", Access.READ),
+        _route("GET", "/search/memories/{id}/related", "list_related", Access.READ),
+        _route("GET", "/memories/{id}/history", "read_history", Access.READ),
+        _route("GET", "/memories/{id}/path/{other}", "find_path", Access.READ),
+        _route("POST", "/relationships", "create_relationship", Access.WRITE, once=True),
+        _route("GET", "/relationships/types", "list_relationship_types", Access.READ),
+        _route("GET", "/relationships/changes", "list_changes", Access.READ),
+        _route("POST", "/relationships/search", "search_relationships", Access.READ),
+        _route("GET", "/relationships/{id}", "read_relationship", Access.READ),
+        _route("PUT", "/relationships/{id}", "update_relationship", Access.WRITE),
+        _route("PATCH", "/relationships/{id}", "update_relationship", Access.WRITE),
+        _route("DELETE", "/relationships/{id}", "delete_relationship", Access.WRITE),
+        _route("POST", "/relationships/{id}/reinforce", "reinforce_relationship", Access.WRITE, once=True),
+        _route("POST", "/relationships/{id}/invalidate", "invalidate_relationship", Access.WRITE),
+        # all of it
+        _route("GET", "/export", "export_memories", Access.READ),
+        _route("POST", "/import", "import_part", Access.WRITE, body_bytes=IMPORT_PART_BYTES),
+        _route("GET", "/import/{import_id}", "read_import", Access.READ),
     ),
 )
 
