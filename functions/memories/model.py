@@ -1,6 +1,7 @@
-"""What the product remembers: memories and the relationships between them, with the limits of the client contract.
+"""What the product remembers: memories and how they are looked for, with the limits of the client contract.
 
-Values only. What is checked at the door is in `schemas.py`, rules that need a store are in `service.py`.
+Values only. Relationships are in `graph/model.py`. What is checked at the door is in `schemas.py`, rules that need a
+store are in `service.py`.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ TAGS_LIMIT = 50
 TAG_LIMIT = 100
 FOLDED_LIMIT_BYTES = 3 << 20
 """Text as it is searched may be several times longer. A row of Turso and sqld holds under 5 MB in all."""
-RELATIONSHIP_CONTEXT_LIMIT = 50_000
-"""The MCP client wraps up to 10,000 characters of text in JSON, with what it extracted from them (7.8)."""
+TOTAL_MOST = 200
+"""How far the matches of a search are counted: to count all of them took longer than to find the best ones."""
+NEIGHBOURS_MOST = 20
+"""Neighbours that are mentioned beside each hit, as many as the reference shows related memories."""
 DEFAULT_IMPORTANCE = 0.5
 DEFAULT_CONFIDENCE = 0.8
-DEFAULT_STRENGTH = 0.5
 
 ID_LIMIT = 200
 ID_PATTERN = re.compile(r"[A-Za-z0-9_.-]+")
-RESERVED_IDS = frozenset({"recall", "recent", "batch"})
-"""Last segments of routes beside /memories/{id}: a memory of that id could not be read."""
+RESERVED_IDS = frozenset({"recall", "recent", "batch", "changes", "search", "types"})
+"""Last segments of routes beside /memories/{id} and /relationships/{id}: what has such an id could not be read."""
 
 
 def is_id(text: str) -> bool:
@@ -87,31 +89,49 @@ class Memory:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relationship:
-    """A directed edge. It holds from `valid_from` until `valid_until` (None: still)."""
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One state of one thing, as its ETag names it: two different states never have the same."""
 
-    id: str
-    from_id: str
-    to_id: str
-    type: RelationshipType
-    created_at: datetime
-    valid_from: datetime
-    recorded_at: datetime
-    strength: float = DEFAULT_STRENGTH
-    confidence: float = DEFAULT_CONFIDENCE
-    context: str | None = None
-    valid_until: datetime | None = None
-    invalidated_by: str | None = None
+    version: int
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Related:
-    """A memory reached from another one: over which edge (in its true direction), at which least depth."""
+class Mismatch:
+    """A change was not made: the thing is not at any revision that the caller expects, but at this one."""
 
-    memory: Memory
-    relationship: Relationship
+    current: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One state that a memory was in, from `valid_from` until `valid_until` (None: it still is), and who wrote it."""
+
+    version: int
+    title: str
+    valid_from: datetime
+    valid_until: datetime | None
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The memories that `depth` current relationships of the given types (empty: all) lead to from one memory."""
+
+    memory_id: str
     depth: int
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page of a search ended: what the last memory on it was sorted by."""
+
+    exact: bool
+    importance: float
+    created_at: datetime
+    id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +139,10 @@ class Search:
     """What to look for. Filters combine with AND; an empty one does not filter.
 
     `needles` holds groups of folded texts: a memory matches when each group has a text that occurs in its title,
-    summary or content. A memory whose whole title folds to `exact` comes first.
+    summary or content. A memory whose whole title folds to `exact` comes first. `languages` and `frameworks` are
+    folded; a memory matches when it has one of them, as it does when a current relationship of one of
+    `relationship_types` has it at either end. `near` leaves out the memory that it starts from. The page begins after
+    `after` when it is given, else after `offset` memories.
     """
 
     needles: tuple[tuple[str, ...], ...] = ()
@@ -128,20 +151,48 @@ class Search:
     tags: tuple[str, ...] = ()
     every_tag: bool = False
     project: str | None = None
+    languages: tuple[str, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    relationship_types: tuple[str, ...] = ()
+    near: Near | None = None
     min_importance: float | None = None
     min_confidence: float | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     limit: int = 50
     offset: int = 0
+    after: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A memory at the other end of a current relationship, as a search result mentions it. `outgoing`: the relationship
+    starts at the memory that was found."""
+
+    type: RelationshipType
+    title: str
+    outgoing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that was found, with up to `NEIGHBOURS_MOST` neighbours: by strength, then by the relationship's id."""
+
+    memory: Memory
+    neighbours: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the `total` matches, in order."""
+    """Some matches, in order.
 
-    memories: list[Memory]
+    `total` counts all matches wherever the page begins, but no further than `TOTAL_MOST`: then there may be more.
+    `more`: further matches follow this page.
+    """
+
+    hits: list[Hit]
     total: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,68 +6,72 @@ Each method is one round trip and one transaction: it holds whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from core.once import Once
 from core.ports import StoreAddress
-from memories.model import Activity, Author, Changes, Memory, Page, Related, Relationship, Search, Statistics
+from memories.graph.ports import GraphStore
+from memories.model import (
+    Activity,
+    Author,
+    Changes,
+    Memory,
+    Mismatch,
+    Page,
+    Revision,
+    Search,
+    Statistics,
+)
+from memories.transfer.ports import TransferStore
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownEnds:
-    """A relationship was not made: these memories do not exist."""
-
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """A relationship was not made: its end leads back to its start over relationships of the same type."""
+class KeyReused(Exception):
+    """The key of a `Once` was used before, for something else. Nothing was done."""
 
 
 class MemoryStore(Protocol):
     """The memories of one workspace."""
 
-    async def put(self, memory: Memory, author: Author) -> Memory:
+    async def put(self, memory: Memory, author: Author, once: Once | None = None) -> Memory:
         """Store a memory, whole. One of the same id is replaced but for its `created_at`, and keeps its relationships.
 
-        Returns the memory as stored; its `version` is 1 when it is new.
+        Returns the memory as stored; its `version` is 1 when it is new. With a `once` that was used before for the same
+        thing nothing is stored, and what it stored then is returned as it was then.
+
+        Raises:
+            KeyReused: see there.
         """
         ...
 
     async def get(self, memory_id: str) -> Memory | None: ...
 
-    async def update(self, memory_id: str, changes: Changes, at: datetime, author: Author) -> Memory | None:
-        """Change some fields; None when there is no such memory."""
+    async def get_as_of(self, memory_id: str, at: datetime) -> Memory | None:
+        """The memory as it was at a moment: its last state whose `updated_at` is not later. None: it was not there yet,
+        is not there now, or has since had more than `stores.rows.VERSIONS_KEPT` other states."""
         ...
 
-    async def delete(self, memory_id: str) -> bool:
-        """Remove a memory and its relationships; False when there was certainly no such memory."""
+    async def update(
+        self,
+        memory_id: str,
+        changes: Changes,
+        at: datetime,
+        author: Author,
+        expected: Sequence[Revision] | None = None,
+    ) -> Memory | Mismatch | None:
+        """Change some fields. With `expected`: only when it is at one of these revisions. None: there is none."""
         ...
 
-    async def search(self, search: Search) -> Page:
-        """Exact titles first, then by importance, then the newest.
-
-        A page may end before its limit when its memories are large (`stores.sqlite.PAGE_BYTES`).
-        """
+    async def delete(self, memory_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
+        """Remove a memory, its earlier states and its relationships; False when there was certainly no such memory."""
         ...
 
-    async def relate(
-        self, relationship: Relationship, *, same_since: datetime, author: Author
-    ) -> Relationship | UnknownEnds | Cycle:
-        """Make a relationship, unless it would close a cycle of its type.
+    async def search(self, search: Search) -> Page | None:
+        """Exact titles first, then by importance, then the newest, then by id.
 
-        An identical one recorded at `same_since` or later is taken for this one, and returned.
-        """
-        ...
-
-    async def related(self, memory_id: str, types: Collection[str], depth: int, limit: int) -> list[Related] | None:
-        """Memories within `depth` current relationships of the given types (empty: all), in either direction.
-
-        Each once, at its least depth, with the strongest edge that reaches it there; by strength, then importance.
-        None when there is no such memory.
+        A page may end before its limit when its memories are large (`stores.rows.PAGE_BYTES`). None when the search is
+        `near` a memory that is not there.
         """
         ...
 
@@ -79,7 +83,11 @@ class MemoryStore(Protocol):
     async def statistics(self) -> Statistics: ...
 
 
-class MemoryStores(Protocol):
+class Store(MemoryStore, GraphStore, TransferStore, Protocol):
+    """Everything that one workspace remembers."""
+
+
+class Stores(Protocol):
     """Opens the store of a workspace; opening costs nothing."""
 
-    def open(self, address: StoreAddress) -> MemoryStore: ...
+    def open(self, address: StoreAddress) -> Store: ...

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from core.ports import StoreAddress
-from memories.ports import MemoryStore, MemoryStores
+from memories.ports import Store, Stores
 
 
-class MemoryStoresByKind:
-    """`ports.MemoryStores`: one for each kind of address, named as the addresses name it."""
+class StoresByKind:
+    """`ports.Stores`: one for each kind of address, named as the addresses name it."""
 
-    def __init__(self, **stores: MemoryStores) -> None:
+    def __init__(self, **stores: Stores) -> None:
         self._stores = stores
 
-    def open(self, address: StoreAddress) -> MemoryStore:
+    def open(self, address: StoreAddress) -> Store:
         """Raises: KeyError: there is no such kind."""
         return self._stores[address.kind].open(address)

@@ -9,12 +9,19 @@ from typing import Any, cast
 import orjson
 
 from core.ports import SqlValue
-from memories.model import Author, Memory, Relationship
+from memories.graph.context import folded_structure
+from memories.graph.model import Relationship
+from memories.model import Author, Memory
 from memories.relationship_types import RelationshipType
 from memories.text import fold
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+PAGE_BYTES = 4 << 20
+"""A page of memories ends after so many bytes of text: sqld and Turso answer with 10 MB at most."""
+VERSIONS_KEPT = 100
+"""Earlier states of one memory that the triggers of both schemas keep; a test compares them with this."""
 
 MEMORY_COLUMNS = (
     "id",
@@ -39,10 +46,17 @@ RELATIONSHIP_COLUMNS = (
     "confidence",
     "context",
     "created_at",
+    "updated_at",
     "valid_from",
     "valid_until",
     "recorded_at",
     "invalidated_by",
+    "invalidation_reason",
+    "evidence_count",
+    "validation_count",
+    "counter_evidence_count",
+    "last_validated",
+    "version",
 )
 
 Row = Sequence[SqlValue]
@@ -81,8 +95,11 @@ def changed_values(changes: Mapping[str, Any]) -> dict[str, SqlValue]:
             values["tags"] = _json(list(value))
             values["folded_tags"] = _json([fold(tag) for tag in value])
         elif name == "context":
+            context = value or {}
             values["context"] = None if value is None else _json(value)
-            values["project_path"] = None if value is None else value.get("project_path")
+            values["project_path"] = context.get("project_path")
+            for key in ("languages", "frameworks"):
+                values[f"folded_{key}"] = _json(list(dict.fromkeys(fold(item) for item in context.get(key, ()))))
         elif name in ("importance", "confidence"):
             values[name] = float(value)
         else:
@@ -121,6 +138,7 @@ def to_memory(row: Row) -> Memory:
 
 
 def relationship_values(relationship: Relationship) -> dict[str, SqlValue]:
+    """All columns of a relationship that do not say who wrote it."""
     return {
         "id": relationship.id,
         "from_id": relationship.from_id,
@@ -128,32 +146,39 @@ def relationship_values(relationship: Relationship) -> dict[str, SqlValue]:
         "type": relationship.type.value,
         "strength": float(relationship.strength),
         "confidence": float(relationship.confidence),
-        "context": relationship.context,
+        **context_values(relationship.context),
         "created_at": to_micros(relationship.created_at),
+        "updated_at": to_micros(relationship.updated_at),
         "valid_from": to_micros(relationship.valid_from),
-        "valid_until": None if relationship.valid_until is None else to_micros(relationship.valid_until),
+        "valid_until": _micros_or_none(relationship.valid_until),
         "recorded_at": to_micros(relationship.recorded_at),
         "invalidated_by": relationship.invalidated_by,
+        "invalidation_reason": relationship.invalidation_reason,
+        "evidence_count": relationship.evidence_count,
+        "validation_count": relationship.validation_count,
+        "counter_evidence_count": relationship.counter_evidence_count,
+        "last_validated": _micros_or_none(relationship.last_validated),
+        "version": relationship.version,
     }
+
+
+def context_values(context: str | None) -> dict[str, SqlValue]:
+    """The columns that follow from the context of a relationship."""
+    return {"context": context, "structure": _json(folded_structure(context))}
 
 
 def to_relationship(row: Row) -> Relationship:
     """A relationship from RELATIONSHIP_COLUMNS."""
     values = dict(zip(RELATIONSHIP_COLUMNS, row, strict=True))
-    return Relationship(
-        id=cast(str, values["id"]),
-        from_id=cast(str, values["from_id"]),
-        to_id=cast(str, values["to_id"]),
-        type=RelationshipType(cast(str, values["type"])),
-        strength=cast(float, values["strength"]),
-        confidence=cast(float, values["confidence"]),
-        context=cast("str | None", values["context"]),
-        created_at=from_micros(values["created_at"]),
-        valid_from=from_micros(values["valid_from"]),
-        valid_until=None if values["valid_until"] is None else from_micros(values["valid_until"]),
-        recorded_at=from_micros(values["recorded_at"]),
-        invalidated_by=cast("str | None", values["invalidated_by"]),
-    )
+    values["type"] = RelationshipType(cast(str, values["type"]))
+    for name in ("created_at", "updated_at", "valid_from", "valid_until", "recorded_at", "last_validated"):
+        if values[name] is not None:
+            values[name] = from_micros(values[name])  # type: ignore[assignment]  # the row's values become the domain's
+    return Relationship(**cast("dict[str, Any]", values))
+
+
+def _micros_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
 
 
 def _json(value: object) -> str:

@@ -19,9 +19,9 @@ from core.adapters.sqlite import SqliteDatabase
 from core.ports import Database, Result, Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
-from memories.ports import MemoryStore
-from memories.stores.postgres import PostgresMemoryStore, PostgresMemoryStores
-from memories.stores.sqlite import SqliteMemoryStore
+from memories.ports import Store
+from memories.stores.postgres import PostgresStore, PostgresStores
+from memories.stores.sqlite import SqliteStore
 from tests.functions.adapters.sqld import Sqld
 from tests.functions.conftest import ControlPlaneUrls
 
@@ -64,7 +64,7 @@ async def served(sqld: Sqld, http: HttpClient) -> HranaDatabase:
 class Rows:
     """One workspace's rows in PostgreSQL, as a test looks at them past the store: read only."""
 
-    def __init__(self, owner_url: str, store: PostgresMemoryStore, workspace: str) -> None:
+    def __init__(self, owner_url: str, store: PostgresStore, workspace: str) -> None:
         self._url = owner_url
         self.store = store
         self.workspace = workspace
@@ -89,7 +89,7 @@ async def postgres(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Post
 def rows(postgres: Postgres, shared_control_plane: ControlPlaneUrls) -> Rows:
     """An empty workspace in PostgreSQL."""
     workspace = str(uuid.uuid4())
-    store = PostgresMemoryStores(postgres).open(StoreAddress("postgres", workspace_url(workspace), Secret("")))
+    store = PostgresStores(postgres).open(StoreAddress("postgres", workspace_url(workspace), Secret("")))
     return Rows(shared_control_plane.owner, store, workspace)
 
 
@@ -101,5 +101,5 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 
 @pytest.fixture
-def store(database: Database) -> MemoryStore:
-    return database.store if isinstance(database, Rows) else SqliteMemoryStore(database)
+def store(database: Database) -> Store:
+    return database.store if isinstance(database, Rows) else SqliteStore(database)

@@ -17,14 +17,17 @@ from core.adapters.postgres import Postgres, StatementRefused
 from core.ports import Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
-from memories.model import Changes, Search
-from memories.ports import Cycle, UnknownEnds
-from memories.stores.postgres import PostgresMemoryStore, PostgresMemoryStores
+from memories.graph.ports import Cycle, UnknownEnds
+from memories.model import Changes, Near, Search
+from memories.ports import KeyReused
+from memories.stores.postgres import PostgresStore, PostgresStores
+from memories.stores.postgres.base import KEY_REUSED
+from memories.transfer.model import Part
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.memories.conftest import Rows
-from tests.functions.memories.test_store import ANN, BOB, NOW, edge, find, ids, memory, put, relate
+from tests.functions.memories.samples import ANN, BOB, NOW, SECOND, edge, find, found, memory, once, put, relate
 
-TABLES = ("fences", "memories", "relationships")
+TABLES = ("fences", "idempotency", "import_parts", "memories", "memory_versions", "relationships")
 Session = AsyncConnection[tuple[object, ...]]
 
 
@@ -36,7 +39,7 @@ async def session(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Sessi
 
 
 @pytest.fixture
-async def other(postgres: Postgres) -> PostgresMemoryStore:
+async def other(postgres: Postgres) -> PostgresStore:
     """Another workspace with memories of the same ids as `filled`."""
     store = another(postgres)
     await put(store, memory("a", title="theirs"), memory("b"), memory("theirs", title="secret"))
@@ -45,24 +48,36 @@ async def other(postgres: Postgres) -> PostgresMemoryStore:
 
 
 @pytest.fixture
-async def filled(rows: Rows) -> Rows:
-    await put(rows.store, memory("a", title="ours"), memory("b"))
+async def filled(rows: Rows, shared_control_plane: ControlPlaneUrls) -> Rows:
+    """A workspace with rows in every table."""
+    await rows.store.put(memory("a", title="ours", tags=("ours",)), ANN, once("ours"))
+    await put(rows.store, memory("b"))
     await relate(rows.store, edge("a", "b", edge_id="ours"))
+    await rows.store.update("b", Changes({"content": "ours"}), NOW, ANN)
+    await rows.store.finish_part("ours", Part(1, "ours", "ours", NOW), forget_before=NOW - SECOND)
+    with psycopg.connect(shared_control_plane.provisioning) as connection:
+        connection.execute("SELECT memory.open_workspace(%s)", [rows.workspace])
     return rows
 
 
-def another(postgres: Postgres) -> PostgresMemoryStore:
-    return PostgresMemoryStores(postgres).open(StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret("")))
+async def everything(rows: Rows) -> list[list[tuple[object, ...]]]:
+    statements = [Statement(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
+    return [one.rows for one in await rows.batch(statements, write=False)]
+
+
+def another(postgres: Postgres) -> PostgresStore:
+    return PostgresStores(postgres).open(StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret("")))
 
 
 # Isolation.
 
 
-async def test_a_workspace_sees_only_its_own(filled: Rows, other: PostgresMemoryStore) -> None:
+async def test_a_workspace_sees_only_its_own(filled: Rows, other: PostgresStore) -> None:
     ours = filled.store
     assert await ours.get("theirs") is None
-    assert (await ours.search(find("secret"))).total == 0
-    assert sorted(ids((await ours.search(Search())).memories)) == ["a", "b"]
+    assert await found(ours, find("secret")) == []
+    assert sorted(await found(ours, Search())) == ["a", "b"]
+    assert await ours.search(Search(near=Near("theirs", 2))) is None
     assert await ours.update("theirs", Changes({"title": "x"}), NOW, BOB) is None
     assert not await ours.delete("theirs")
     assert await ours.related("theirs", (), 1, 20) is None
@@ -77,6 +92,87 @@ async def test_a_workspace_sees_only_its_own(filled: Rows, other: PostgresMemory
     assert kept.title == "theirs"
 
 
+async def test_the_same_key_in_two_workspaces_is_two_keys(filled: Rows, other: PostgresStore) -> None:
+    with pytest.raises(KeyReused):
+        await filled.store.put(memory("new"), ANN, once("ours", "another thing"))
+    assert (await other.put(memory("new"), ANN, once("ours", "another thing"))).id == "new"
+
+
+_BY = ", ".join(f'"{verb}_by_{who}": "x"' for verb in ("created", "updated") for who in ("key", "account", "agent"))
+_AS_JSON = (
+    '{"id": "new", "type": "fix", "title": "t", "content": "c", "tags": "[]", "importance": 0, "confidence": 0, '
+    '"title_key": 1, "folded_title": "t", "folded_content": "c", "folded_summary": "", "folded_tags": [], '
+    f'"folded_languages": [], "folded_frameworks": [], "created_at": 1, "updated_at": 1, "version": 1, {_BY}}}'
+)
+_EDGE = (
+    '{"id": "e", "type": "SOLVES", "from_id": "a", "to_id": "b", "strength": 0, "confidence": 0, "structure": {}, '
+    '"created_at": 1, "updated_at": 1, "valid_from": 1, "recorded_at": 1, "evidence_count": 1, "validation_count": 0, '
+    f'"counter_evidence_count": 0, "version": 1, {_BY}}}'
+)
+_ONCE = '{"key": "ours", "fingerprint": "other", "at": 1, "forget_before": 9999999999999999}'
+CALLS = {
+    "put": f"put(%s, '{_AS_JSON}', '{_ONCE}')",
+    "get": "get(%s, 'a')",
+    "get_as_of": "get_as_of(%s, 'b', 9999999999999999)",
+    "change": """change(%s, 'a', '{"title": "x"}', NULL, NULL)""",
+    "remove": "remove(%s, 'a', NULL, NULL)",
+    "search": """search(%s, '{"exact": "ours", "most": 9, "skipped": 0, "count_most": 9}', 9999, 9)""",
+    "recent": "recent(%s, 0, NULL, 9, 9, '{problem}', '{SOLVES}', 9999)",
+    "statistics": "statistics(%s)",
+    "relate": f"relate(%s, '{_EDGE}', 0, '{_ONCE}')",
+    "relationship": "relationship(%s, 'ours')",
+    "amend": """amend(%s, 'ours', '{"strength": 1}', NULL, NULL)""",
+    "unrelate": "unrelate(%s, 'ours', NULL, NULL)",
+    "reinforce": f"reinforce(%s, 'ours', 't', true, 1, 1, 0, 1, 1, '{{{_BY}}}', NULL)",
+    "invalidate": f"invalidate(%s, 'ours', 1, 'x', 'x', '{{{_BY}}}')",
+    "related": "related(%s, 'a', NULL, 3, 9, NULL, 9999)",
+    "path": "path(%s, 'a', 'b', NULL, 3, NULL)",
+    "history": "history(%s, 'b', NULL, 9, 0, 9999)",
+    "changes": "changes(%s, 0, 9, 9999)",
+    "search_context": """search_context(%s, '{"most": 9}', 9999)""",
+    "put_many": f"put_many(%s, '[{_AS_JSON}]', '{_ONCE}')",
+    "export_page": "export_page(%s, '', '', 9, false, 9999)",
+    "totals": "totals(%s)",
+    "import_memories": f"import_memories(%s, '[{_AS_JSON}]')",
+    "import_relationships": f"import_relationships(%s, '[{_EDGE}]', false)",
+    "parts": "parts(%s, 'ours', NULL)",
+    "finish_part": "finish_part(%s, 'ours', 1, 'x', 'x', 1, 9999999999999999)",
+}
+"""One call of every function that the login role may run, which would read or change what `filled` holds."""
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("workspace", ["another", "", "nonsense", "' OR TRUE --", None])
+async def test_no_function_reaches_another_workspace(
+    filled: Rows, session: Session, name: str, workspace: str | None
+) -> None:
+    before = await everything(filled)
+    assert all(before)
+    call = f"SELECT * FROM memory.{CALLS[name]}"
+    try:
+        rows = await all_of(session, call, str(uuid.uuid4()) if workspace == "another" else workspace)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.NotNullViolation):
+        assert workspace != "another"  # a row without a workspace
+    else:
+        assert "ours" not in repr(rows)
+    assert await everything(filled) == before
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_every_call_reaches_its_own_workspace(filled: Rows, session: Session, name: str) -> None:
+    """Else the test above would prove nothing."""
+    before = await everything(filled)
+    call = f"SELECT * FROM memory.{CALLS[name]}"
+    if "'ours', 1, 'x'" in call:  # what is remembered already stays
+        call = call.replace("9999999999999999", "0").replace("'ours', 1,", "'ours', 2,")
+    try:
+        rows = await all_of(session, call, filled.workspace)
+    except psycopg.errors.DatabaseError as error:
+        assert error.sqlstate == KEY_REUSED  # noqa: PT017 - the key in this workspace was seen
+    else:
+        assert "ours" in repr(rows) or await everything(filled) != before or name in ("statistics", "totals")
+
+
 @pytest.mark.parametrize("setting", [None, "", "nonsense", "%", "' OR TRUE --", str(uuid.UUID(int=0))])
 @pytest.mark.parametrize("role", ["memory_owner", "memory_finder"])
 async def test_no_row_without_a_workspace(
@@ -85,50 +181,47 @@ async def test_no_row_without_a_workspace(
     """Not even the roles that the functions run as see one."""
     with psycopg.connect(shared_control_plane.owner) as connection:
         connection.execute(f"SET ROLE {role}".encode())
-        connection.execute("SELECT set_config('memory.needles', '{%}', true)")
+        connection.execute(
+            "SELECT set_config('memory.needles', '{%}', true), set_config('memory.tags', '{ours}', true)"
+        )
         if setting is not None:
             connection.execute("SELECT set_config('memory.workspace', %s, true)", [setting])
-        tables = TABLES if role == "memory_owner" else ("memories",)
+        tables = TABLES if role == "memory_owner" else ("memories", "relationships")
         for table in tables:
-            assert connection.execute(f"SELECT count(*) FROM memory.{table}".encode()).fetchone() == (0,)
+            assert connection.execute(f"SELECT count(workspace_id) FROM memory.{table}".encode()).fetchone() == (0,)
         connection.execute("SELECT set_config('memory.workspace', %s, true)", [filled.workspace])
         assert connection.execute("SELECT count(*) FROM memory.memories").fetchone() == (2,)
 
 
-async def test_the_finder_sees_nothing_without_needles(filled: Rows, shared_control_plane: ControlPlaneUrls) -> None:
+async def test_the_finder_sees_only_what_it_looks_for(filled: Rows, shared_control_plane: ControlPlaneUrls) -> None:
     with psycopg.connect(shared_control_plane.owner) as connection:
         connection.execute("SET ROLE memory_finder")
         connection.execute("SELECT set_config('memory.workspace', %s, true)", [filled.workspace])
-        for needles in (None, "", "{}"):
-            if needles is not None:
-                connection.execute("SELECT set_config('memory.needles', %s, true)", [needles])
-            assert connection.execute("SELECT count(*) FROM memory.memories").fetchone() == (0,)
-
-
-@pytest.mark.parametrize("workspace", ["", "nonsense", "' OR TRUE --", None])
-async def test_a_malformed_workspace_reads_and_writes_nothing(
-    filled: Rows, session: Session, workspace: str | None
-) -> None:
-    assert await all_of(session, "SELECT * FROM memory.get(%s, 'a')", workspace) == []
-    found = await all_of(
-        session,
-        "SELECT total FROM memory.search(%s,NULL,'{}','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,9,0,9)",
-        workspace,
-    )
-    assert found == [(0,)]
-    assert await all_of(session, "SELECT memory.remove(%s, 'a')", workspace) == [(False,)]
-    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.NotNullViolation)):
-        await all_of(session, "SELECT * FROM memory.put(%s, %s)", workspace, _AS_JSON)
-    assert await filled.store.get("a") is not None
+        for setting in ("needles", "tags"):
+            for value in (None, "", "{}", "{no such text}"):
+                if value is not None:
+                    connection.execute("SELECT set_config(%s, %s, true)", [f"memory.{setting}", value])
+                assert connection.execute("SELECT id FROM memory.memories").fetchall() == []
+        connection.execute("SELECT set_config('memory.tags', '{ours}', true)")
+        assert connection.execute("SELECT id FROM memory.memories").fetchall() == [("a",)]
+        connection.execute("SELECT set_config('memory.tags', '', true)")
+        connection.execute("SELECT set_config('memory.needles', '{%content b%,%ours%}', true)")
+        assert connection.execute("SELECT id FROM memory.memories ORDER BY id").fetchall() == [("a",), ("b",)]
+        for column in ("id", "context", "strength"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(f"SELECT {column} FROM memory.relationships".encode())
 
 
 async def test_nobody_can_write_into_another_workspace(filled: Rows, session: Session) -> None:
     """Whatever the values say, the row is the setting's."""
     elsewhere = str(uuid.uuid4())
     values = _AS_JSON.replace("{", f'{{"workspace_id": "{filled.workspace}", "version": 7, ', 1)
-    assert len(await all_of(session, "SELECT * FROM memory.put(%s, %s)", elsewhere, values)) == 1
+    assert len(await all_of(session, "SELECT * FROM memory.put(%s, %s, NULL)", elsewhere, values)) == 1
     await all_of(
-        session, "SELECT * FROM memory.change(%s, 'new', %s)", elsewhere, f'{{"workspace_id": "{filled.workspace}"}}'
+        session,
+        "SELECT * FROM memory.change(%s, 'new', %s, NULL, NULL)",
+        elsewhere,
+        f'{{"workspace_id": "{filled.workspace}"}}',
     )
     assert await filled.store.get("new") is None
     assert await all_of(session, "SELECT version FROM memory.get(%s, 'new')", elsewhere) == [(2,)]
@@ -138,7 +231,7 @@ async def test_a_failed_call_leaves_no_workspace_behind(filled: Rows, session: S
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         await all_of(
             session,
-            "SELECT * FROM memory.change(%s, 'a', %s)",
+            "SELECT * FROM memory.change(%s, 'a', %s, NULL, NULL)",
             filled.workspace,
             '{"created_at": 1, "importance": "x"}',
         )
@@ -151,7 +244,7 @@ async def test_a_cancelled_call_leaves_no_workspace_behind(
     async with await AsyncConnection.connect(shared_control_plane.owner) as holder:
         await holder.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [filled.workspace + "SOLVES"])
         waiting = asyncio.create_task(
-            all_of(session, "SELECT * FROM memory.relate(%s, %s, 0)", filled.workspace, _EDGE)
+            all_of(session, "SELECT * FROM memory.relate(%s, %s, 0, NULL)", filled.workspace, _EDGE)
         )
         waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         while not await all_of(holder, waits):  # noqa: ASYNC110 - only the server knows
@@ -165,7 +258,10 @@ async def test_a_cancelled_call_leaves_no_workspace_behind(
 
 async def check_nothing_left(session: Session, filled: Rows) -> None:
     """On the same connection: the next call works, for its own workspace, and the setting is gone."""
-    settings = "SELECT current_setting('memory.workspace', true), current_setting('memory.needles', true)"
+    settings = (
+        "SELECT current_setting('memory.workspace', true), "
+        "current_setting('memory.needles', true), current_setting('memory.tags', true)"
+    )
     assert set((await all_of(session, settings))[0]) <= {None, ""}
     assert await all_of(session, "SELECT * FROM memory.get(%s, 'a')", str(uuid.uuid4())) == []
     assert await all_of(session, "SELECT title FROM memory.get(%s, 'a')", filled.workspace) == [("ours",)]
@@ -176,28 +272,22 @@ async def all_of(connection: Session, statement: str, *args: object) -> list[tup
     return await (await connection.execute(statement.encode(), args)).fetchall()
 
 
-_BY = ", ".join(f'"{verb}_by_{who}": "x"' for verb in ("created", "updated") for who in ("key", "account", "agent"))
-_AS_JSON = (
-    '{"id": "new", "type": "fix", "title": "t", "content": "c", "tags": "[]", "importance": 0, "confidence": 0, '
-    '"folded_title": "t", "folded_content": "c", "folded_summary": "", "folded_tags": [], "created_at": 1, '
-    f'"updated_at": 1, {_BY}}}'
-)
-_EDGE = '{"id": "e", "type": "SOLVES", "from_id": "a", "to_id": "b", "strength": 0, "confidence": 0}'
-
-
 # Rights.
 
 FORBIDDEN = [
     *(f"SELECT 1 FROM memory.{table}" for table in TABLES),
     "SELECT set_config('memory.workspace', gen_random_uuid()::text, false), (SELECT count(*) FROM memory.memories)",
     "INSERT INTO memory.fences VALUES (gen_random_uuid(), 1, 'open')",
+    "INSERT INTO memory.idempotency VALUES (gen_random_uuid(), 'k', 'f', 1, '{}')",
     "UPDATE memory.memories SET title = 'x'",
     "DELETE FROM memory.relationships",
     "TRUNCATE memory.memories",
     "COPY memory.memories TO STDOUT",
     "SELECT 1 FROM app.accounts",
-    "SELECT memory.pick(NULL,'',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,0,true)",
-    "SELECT memory.pick_text('{%}',NULL,'',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,0)",
+    "SELECT memory.find(NULL)",
+    "SELECT memory.scan(NULL)",
+    "SELECT memory.store('[]')",
+    "SELECT memory.answer('{}', '{}')",
     "SELECT memory.workspace()",
     "CREATE TABLE memory.mine (a int)",
     "CREATE FUNCTION memory.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -221,7 +311,7 @@ async def test_a_login_role_may_not(shared_control_plane: ControlPlaneUrls, role
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-@pytest.mark.parametrize("statement", [*FORBIDDEN[:6], "SELECT memory.get('x', 'x')"])
+@pytest.mark.parametrize("statement", [*FORBIDDEN[:9], "SELECT memory.get('x', 'x')"])
 async def test_supabases_data_api_reaches_nothing(
     shared_control_plane: ControlPlaneUrls, role: str, statement: str
 ) -> None:
@@ -256,12 +346,23 @@ async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_c
             " AND oid NOT IN (SELECT member FROM pg_auth_members) ORDER BY 1",
         )
         assert powerless == [("memories",), ("memory_finder",), ("memory_owner",)]
-        pinned = await all_of(
+        callable_ = await all_of(
             connection,
-            "SELECT DISTINCT prosecdef, array_to_string(proconfig, ';') FROM pg_proc"
-            " WHERE pronamespace = 'memory'::regnamespace AND proname NOT IN ('pick', 'workspace')",
+            "SELECT proname, prosecdef, array_to_string(proconfig, ';') FROM pg_proc"
+            " WHERE pronamespace = 'memory'::regnamespace AND EXISTS (SELECT FROM pg_roles"
+            "  WHERE rolname NOT IN ('memory_owner', 'memory_finder') AND NOT rolsuper"
+            "  AND NOT pg_has_role(oid, 'memory_owner', 'USAGE')"
+            "  AND has_function_privilege(oid, pg_proc.oid, 'EXECUTE'))",
         )
-        assert pinned == [(True, "search_path=pg_catalog, pg_temp")]
+        assert sorted(callable_) == sorted(
+            (name, True, "search_path=pg_catalog, pg_temp") for name in (*CALLS, "open_workspace")
+        )
+        finders = await all_of(
+            connection,
+            "SELECT proname, prosecdef, array_to_string(proconfig, ';') FROM pg_proc"
+            " WHERE proowner = 'memory_finder'::regrole",
+        )
+        assert finders == [("find", True, "search_path=pg_catalog, pg_temp;enable_seqscan=off")]
         exposed = await all_of(
             connection,
             "SELECT grantee FROM information_schema.role_table_grants WHERE table_schema = 'memory'"
@@ -284,13 +385,18 @@ async def test_opening_a_workspace_again_changes_nothing(shared_control_plane: C
 def test_an_address_names_a_workspace(postgres: Postgres) -> None:
     for url in ("postgres:", "postgres:nonsense", "http://db.localhost:1"):
         with pytest.raises(ValueError, match="UUID"):
-            PostgresMemoryStores(postgres).open(StoreAddress("postgres", url, Secret("")))
+            PostgresStores(postgres).open(StoreAddress("postgres", url, Secret("")))
 
 
 # Plans and concurrency.
 
 
-def test_a_rare_text_is_found_by_the_index(control_plane: ControlPlaneUrls) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "operator"), [("needles", "{%secret%}", "~~"), ("tags", "{secret}", "&&")]
+)
+def test_what_is_rare_is_found_by_the_index(
+    control_plane: ControlPlaneUrls, setting: str, value: str, operator: str
+) -> None:
     """Below row-level security, which keeps an index of this kind from being used for a condition of the query."""
     with psycopg.connect(control_plane.owner) as connection:
         connection.execute("SET LOCAL ROLE memory_owner")
@@ -298,28 +404,34 @@ def test_a_rare_text_is_found_by_the_index(control_plane: ControlPlaneUrls) -> N
         connection.execute(
             """
             INSERT INTO memory.memories
-            SELECT n.* FROM generate_series(1, 3000) number, jsonb_populate_record(NULL::memory.memories, %s
-                || jsonb_build_object('workspace_id', memory.workspace(), 'version', 1, 'id', number,
-                                      'folded_content', repeat(md5(number::text) || ' ', 10))) n
+            SELECT n.* FROM generate_series(1, 3000) number, memory.new_memory(%s || jsonb_build_object(
+                'id', number, 'version', 1, 'folded_tags', ARRAY[number],
+                'folded_content', repeat(md5(number::text) || ' ', 10)
+            )) n
             """,
             [Jsonb(orjson.loads(_AS_JSON))],
         )
         connection.execute("ANALYZE memory.memories")
         connection.execute("SET LOCAL ROLE memory_finder")
-        connection.execute("SELECT set_config('memory.needles', '{%secret%}', true)")
+        connection.execute("SELECT set_config(%s, %s, true)", [f"memory.{setting}", value])
+        connection.execute("SET LOCAL enable_seqscan = off")  # as `find` does
         plan = "\n".join(str(row[0]) for row in connection.execute("EXPLAIN SELECT id FROM memory.memories"))
-    assert re.search(r"Bitmap Index Scan on memories_by_text.*\n\s+Index Cond: .*workspace_id = .* ~~ ANY", plan), plan
+    assert re.search(rf"Bitmap Index Scan on memories_by_text.*\n\s+Index Cond: .*workspace_id.* {operator}", plan), (
+        plan
+    )
+    assert set(re.findall(r"Scan on (\w+)", plan)) == {"memories", "memories_by_text"}
+    assert "Seq Scan" not in plan
 
 
 async def test_writers_of_two_processes(rows: Rows, shared_control_plane: ControlPlaneUrls) -> None:
     """Memories that come and go while relationships between them are made: none outlives its ends, no cycle closes."""
     pools = [Postgres(Secret(shared_control_plane.memories)) for _ in range(2)]
     address = StoreAddress("postgres", workspace_url(rows.workspace), Secret(""))
-    stores = [PostgresMemoryStores(pool).open(address) for pool in pools]
+    stores = [PostgresStores(pool).open(address) for pool in pools]
     names = [f"m{number}" for number in range(6)]
     await put(rows.store, *(memory(name) for name in names))
 
-    async def work(store: PostgresMemoryStore, step: int) -> None:
+    async def work(store: PostgresStore, step: int) -> None:
         for turn in range(25):
             one, two = names[(turn * step) % 6], names[(turn + step) % 6]
             await store.relate(edge(one, two, edge_id=f"{step}-{turn}"), same_since=NOW, author=ANN)

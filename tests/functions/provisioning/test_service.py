@@ -23,7 +23,7 @@ from core.problems import Internal, Invalid, NotFound, Unavailable
 from core.seal import Sealer
 from core.settings import Secret
 from declarations import PLANS, ProvisioningSettings
-from memories.stores.postgres import PostgresMemoryStores
+from memories.stores.postgres import PostgresStores
 from provisioning import service
 from provisioning.turso import TursoRefused
 from tests.functions.conftest import ControlPlaneUrls
@@ -183,7 +183,7 @@ async def test_a_paid_workspace_has_a_place_in_postgres(
     assert not world.turso.databases
     memories = Postgres(Secret(control_plane.memories))
     address = StoreAddress(record.store_kind, record.store_url or "", Secret(""))
-    statistics = await PostgresMemoryStores(memories).open(address).statistics()
+    statistics = await PostgresStores(memories).open(address).statistics()
     await memories.close()
     assert statistics.count_by_type == {}
 

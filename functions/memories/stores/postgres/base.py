@@ -1,0 +1,126 @@
+"""What the parts of the store share: asking, and how values become arguments. See `memories.stores.postgres`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from core.adapters.postgres import Answer, Postgres, StatementRefused
+from core.once import Once
+from core.problems import Unavailable
+from memories.graph.model import Relationship
+from memories.model import Author, Memory, Mismatch, Revision
+from memories.ports import KeyReused
+from memories.stores.rows import (
+    author_values,
+    changed_values,
+    context_values,
+    from_micros,
+    memory_values,
+    relationship_values,
+    to_micros,
+)
+
+KEY_REUSED = "MG409"
+"""The SQLSTATE that `memory.answered` raises."""
+_JSON_COLUMNS = ("folded_tags", "folded_languages", "folded_frameworks", "structure")
+"""They hold JSON in SQLite; here they are arrays and jsonb, which are made from the same JSON."""
+
+
+class Part:
+    """The workspace, and how to ask about it."""
+
+    def __init__(self, postgres: Postgres, workspace: uuid.UUID) -> None:
+        self._postgres = postgres
+        self._workspace = str(workspace)
+
+    async def _ask(self, statement: str, *args: object) -> Answer:
+        """Raises: Unavailable, KeyReused."""
+        try:
+            return await self._postgres.ask(statement, (self._workspace, *args))
+        except Unavailable as error:  # it speaks of the control plane, which is in the same database
+            detail = "The memory store does not answer. Please try again in a few seconds."
+            raise Unavailable(detail, part="store") from error
+        except StatementRefused as error:
+            if error.sqlstate == KEY_REUSED:
+                raise KeyReused from None
+            raise
+
+
+def memory_columns(memory: Memory, author: Author) -> dict[str, object]:
+    """Every column of a new memory but workspace_id and version; its texts folded, as SQL joins them to one column."""
+    return _columns({**memory_values(memory), **author_values(author, "created", "updated")})
+
+
+def changed_columns(changes: Mapping[str, Any]) -> dict[str, object]:
+    return _columns(changed_values(changes))
+
+
+def amended_columns(changes: Mapping[str, Any]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, value in changes.items():
+        values.update(context_values(value) if name == "context" else {name: float(value)})
+    return _columns(values)
+
+
+def relationship_columns(relationship: Relationship, author: Author) -> dict[str, object]:
+    """Every column of a new relationship but workspace_id."""
+    return _columns({**relationship_values(relationship), **author_values(author, "created", "updated")})
+
+
+def _columns(values: Mapping[str, object]) -> dict[str, object]:
+    found = dict(values)
+    for name in _JSON_COLUMNS:
+        if name in found:
+            found[name] = orjson.Fragment(str(found[name]))
+    if "folded_title" in found:
+        found["title_key"] = title_key(str(found["folded_title"]))
+    return found
+
+
+def title_key(folded_title: str) -> int:
+    """64 bits that stand for a title in an index, which takes no text of any length."""
+    return int.from_bytes(blake2b(folded_title.encode(), digest_size=8).digest(), signed=True)
+
+
+def once_json(once: Once | None) -> str | None:
+    if once is None:
+        return None
+    at, forget_before = to_micros(once.at), to_micros(once.forget_before)
+    return to_json({"key": once.key, "fingerprint": once.fingerprint, "at": at, "forget_before": forget_before})
+
+
+def expected_arrays(expected: Sequence[Revision] | None) -> tuple[list[int] | None, list[int] | None]:
+    """Versions and moments, side by side."""
+    if expected is None:
+        return None, None
+    return [one.version for one in expected], [to_micros(one.updated_at) for one in expected]
+
+
+def micros_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
+def mismatch(version: int, updated_at: int) -> Mismatch:
+    return Mismatch(Revision(version, from_micros(updated_at)))
+
+
+def like_patterns(needles: Sequence[str]) -> list[str]:
+    """LIKE patterns of texts that contain `needles`, in which `%` and `_` mean themselves."""
+    escaped = (needle.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for needle in needles)
+    return [f"%{needle}%" for needle in escaped]
+
+
+def array(texts: Sequence[str]) -> str:
+    """An array as PostgreSQL writes it: it has no arrays of arrays of different lengths."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+
+
+def to_json(value: object) -> str:
+    return orjson.dumps(value).decode()

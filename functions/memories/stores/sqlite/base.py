@@ -1,0 +1,149 @@
+"""What the operations of the SQLite store share: the database, batches that happen once, conditions, and cut pages.
+
+One method is one batch, which `_read` and `_write` send: there it will be fenced (DESIGN, section 4). What a batch may
+not do is a condition of its statement; a statement after it reads back what happened, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+import orjson
+
+from core.once import Once
+from core.ports import Database, Result, SqlValue, Statement, StatementFailed
+from core.problems import Unavailable
+from memories.model import Revision
+from memories.ports import KeyReused
+from memories.stores.rows import MEMORY_COLUMNS, RELATIONSHIP_COLUMNS, Row, columns, from_micros, to_micros
+
+# ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
+
+MEMORY = columns(MEMORY_COLUMNS, "m")
+RELATIONSHIP = columns(RELATIONSHIP_COLUMNS, "r")
+WIDTH = len(MEMORY_COLUMNS)
+
+MEMORY_SIZE = (
+    "length(CAST(m.title || m.content || coalesce(m.summary, '') || m.tags || coalesce(m.context, '') AS BLOB))"
+)
+"""Bytes of text in a row of `memories m`."""
+RELATIONSHIP_SIZE = "coalesce(length(CAST(r.context AS BLOB)), 0)"
+
+CURRENT = "r.valid_until IS NULL"
+
+_FORGET = "DELETE FROM idempotency WHERE at < ?"
+_ANSWER = "SELECT fingerprint, answer, weight, confidence FROM idempotency WHERE key = ?"
+_REMEMBER = "INSERT INTO idempotency (answer, weight, confidence, key, fingerprint, at) "
+_ONCE = "{once}"
+
+
+class Operations:
+    """The database of one workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def _read(self, *statements: Statement) -> list[Result]:
+        return await self._database.batch(statements, write=False)
+
+    async def _write(self, *statements: Statement) -> list[Result]:
+        return await self._database.batch(statements, write=True)
+
+    async def _write_once(
+        self, once: Once | None, statements: Sequence[Statement], answer: str, *args: SqlValue
+    ) -> list[Result] | tuple[SqlValue, ...]:
+        """The results of `statements`, unless `once` was used before for the same thing: then what was answered then.
+
+        `answer` selects it when they have run: JSON and two numbers, then _ONCE, with `args` in numbered places. No row
+        means that nothing was done, and the key is not used up. A key that is used up fails the batch.
+
+        Raises:
+            KeyReused: for another thing.
+        """
+        if once is None:
+            return await self._write(*statements)
+        own = (once.key, once.fingerprint, to_micros(once.at))
+        remember = Statement(_REMEMBER + answer.replace(_ONCE, marks(own, len(args) + 1)), (*args, *own))
+        seen = Statement(_ANSWER, (once.key,))
+        forget = Statement(_FORGET, (to_micros(once.forget_before),))
+        try:
+            _, before, *results, _ = await self._write(forget, seen, *statements, remember)
+        except StatementFailed as failure:
+            if failure.index != len(statements) + 2:
+                raise
+            [before] = await self._read(seen)
+            if not before.rows:  # somebody else forgot it in this moment
+                raise Unavailable(
+                    "The memory store is busy. Please try again in a few seconds.", part="store"
+                ) from None
+        else:
+            if not before.rows:
+                return results
+        fingerprint, text, weight, confidence = before.rows[0]
+        if fingerprint != once.fingerprint:
+            raise KeyReused
+        return (*orjson.loads(cast(str, text)), weight, confidence)
+
+
+def answer_of(table: str, names: Sequence[str], weight: str, id_: str = "?1") -> str:
+    """For `_write_once`: one row of a table, all its columns in order."""
+    plain = ", ".join("NULL" if name in (weight, "confidence") else name for name in names)
+    return f"SELECT json_array({plain}), {weight}, confidence, {_ONCE} FROM {table} WHERE id = {id_}"
+
+
+def answered(row: Row, names: Sequence[str], weight: str) -> Row:
+    """The columns again."""
+    *values, weight_value, confidence = row
+    exact = {weight: weight_value, "confidence": confidence}
+    return [exact.get(name, value) for name, value in zip(names, values, strict=True)]
+
+
+def expects(expected: Sequence[Revision] | None) -> tuple[str, tuple[SqlValue, ...]]:
+    """A condition on one row, with unnumbered arguments: it is at one of these revisions."""
+    if expected is None:
+        return "TRUE", ()
+    if not expected:
+        return "FALSE", ()
+    condition = " OR ".join(["(version = ? AND updated_at = ?)"] * len(expected))
+    return f"({condition})", tuple(value for one in expected for value in (one.version, to_micros(one.updated_at)))
+
+
+def revision(version: SqlValue, updated_at: SqlValue) -> Revision:
+    return Revision(cast(int, version), from_micros(updated_at))
+
+
+def edges(condition: str, order: str, limit: str, bytes_: str, offset: str = "0") -> str:
+    """A page of relationships: for each that was picked its columns, or nulls when those before it fill the page.
+
+    `limit`, `bytes_` and `offset` are arguments. Ask for one more than are wanted: it tells whether more follow.
+    """
+    return f"""
+      SELECT page.id, {RELATIONSHIP}
+      FROM (
+        SELECT id, place, sum(size) OVER (ORDER BY place) - size AS before
+        FROM (
+          SELECT r.id, {RELATIONSHIP_SIZE} AS size, row_number() OVER (ORDER BY {order}) AS place
+          FROM relationships r WHERE {condition} ORDER BY place LIMIT {limit} OFFSET {offset}
+        )
+      ) page
+      LEFT JOIN relationships r ON r.id = page.id AND page.before < {bytes_}
+      ORDER BY page.place"""
+
+
+def taken(rows: Sequence[Row], limit: int) -> tuple[list[Row], bool]:
+    """The rows of a page, without the column that says what was picked, and whether more follow."""
+    fitting = [row[1:] for row in rows[:limit] if row[1] is not None]
+    return fitting, len(rows) > len(fitting)
+
+
+def set_(values: Collection[str]) -> str:
+    return ", ".join(f"{name} = ?" for name in values)
+
+
+def marks(values: Collection[Any], start: int = 1) -> str:
+    return ", ".join(f"?{place}" for place in range(start, start + len(values)))
+
+
+def json(value: object) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,212 @@
+"""Many memories and relationships at once in SQLite: batches, export, import.
+
+Rows are written by statements of several rows each, with every value an argument of its own: sqld takes at most 4 MB in
+one argument, and JSON would round floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import cast
+
+from core.once import Once
+from core.ports import SqlValue, Statement
+from memories.graph.model import Relationship
+from memories.model import Author, Memory
+from memories.stores.rows import (
+    PAGE_BYTES,
+    Row,
+    author_values,
+    columns,
+    from_micros,
+    memory_values,
+    relationship_values,
+    to_memory,
+    to_micros,
+    to_relationship,
+)
+from memories.stores.sqlite.base import (
+    CURRENT,
+    MEMORY,
+    MEMORY_SIZE,
+    RELATIONSHIP,
+    RELATIONSHIP_SIZE,
+    Operations,
+    json,
+    marks,
+    taken,
+)
+from memories.stores.sqlite.memories import put_sql
+from memories.transfer.model import ExportPage, Kind, Outcome, Part, Place, Stored, Totals
+
+# ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
+
+ROWS_IN_STATEMENT = 40
+
+_STORED = ("id", "version", "created_at", "updated_at")
+_ANSWER = f"""
+  SELECT json_group_array(json_array({columns(_STORED, "m")})), NULL, NULL, {{once}}
+  FROM json_each(?1) wanted CROSS JOIN memories m ON m.id = wanted.value"""  # CROSS: in the order of the list
+
+# ?1 after this memory (null: none is wanted), ?2 limit, ?3 bytes.
+_MEMORIES = f"""
+  SELECT page.id, {MEMORY}
+  FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before
+    FROM (SELECT m.id, {MEMORY_SIZE} AS size FROM memories m WHERE m.id > ?1 ORDER BY m.id LIMIT ?2 + 1)
+  ) page
+  LEFT JOIN memories m ON m.id = page.id AND page.before < ?3
+  ORDER BY page.id"""
+
+
+def _relationships(condition: str) -> str:
+    """Those that fit behind the memories of the page, and one more. Further argument: ?4 after this relationship."""
+    return f"""
+  WITH ahead (things, bytes) AS MATERIALIZED (
+    SELECT count(*), coalesce(sum(size), 0)
+    FROM (SELECT {MEMORY_SIZE} AS size FROM memories m WHERE m.id > ?1 ORDER BY m.id LIMIT ?2 + 1)
+  )
+  SELECT page.id, {RELATIONSHIP}
+  FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before
+    FROM (
+      SELECT r.id, {RELATIONSHIP_SIZE} AS size FROM relationships r
+      WHERE r.id > ?4 AND {condition}
+      ORDER BY r.id LIMIT (SELECT ?2 + 1 - things FROM ahead)
+    )
+  ) page
+  LEFT JOIN relationships r ON r.id = page.id AND page.before + (SELECT bytes FROM ahead) < ?3
+  ORDER BY page.id"""
+
+
+_TOTALS = f"""
+  SELECT (SELECT count(*) FROM memories), count(*), count(*) FILTER (WHERE {CURRENT}) FROM relationships r"""
+
+_KEPT = ("id", "created_by_key", "created_by_account", "created_by_agent")
+
+
+class TransferOperations(Operations):
+    """See `transfer.ports.TransferStore`."""
+
+    async def put_many(self, memories: Sequence[Memory], author: Author, once: Once | None = None) -> list[Stored]:
+        authors = author_values(author, "created", "updated")
+        rows = [{**memory_values(memory), **authors} for memory in memories]
+        statements = [Statement(put_sql(tuple(some[0]), _STORED, len(some)), _flat(some)) for some in _some(rows)]
+        ids = [memory.id for memory in memories]
+        done = await self._write_once(once, statements, _ANSWER, json(ids))
+        if isinstance(done, tuple):
+            *stored, _, _ = done
+            return [_stored(cast("list[SqlValue]", row)) for row in stored]
+        by_id = {row[0]: _stored(row) for result in done for row in result.rows}
+        return [by_id[memory_id] for memory_id in ids]
+
+    async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:
+        first = place.id if place.kind is Kind.MEMORY else None
+        behind = place.id if place.kind is Kind.RELATIONSHIP else ""
+        page = (first, limit, PAGE_BYTES)
+        found, edges_found = await self._read(
+            Statement(_MEMORIES, page),
+            Statement(_relationships(CURRENT if current else "TRUE"), (*page, behind)),
+        )
+        rows, more = taken(found.rows, limit)
+        memories = [to_memory(row) for row in rows]
+        if more:
+            return ExportPage(memories, [], Place(Kind.MEMORY, memories[-1].id))
+        rows, more = taken(edges_found.rows, limit - len(memories))
+        relationships = [to_relationship(row) for row in rows]
+        last = relationships[-1].id if relationships else behind
+        return ExportPage(memories, relationships, Place(Kind.RELATIONSHIP, last) if more else None)
+
+    async def totals(self) -> Totals:
+        [found] = await self._read(Statement(_TOTALS))
+        return Totals(*cast("tuple[int, int, int]", found.rows[0]))
+
+    async def import_memories(self, memories: Sequence[Memory], author: Author) -> list[Outcome]:
+        authors = author_values(author, "created", "updated")
+        rows = [{**memory_values(memory), "version": memory.version, **authors} for memory in memories]
+        statements = []
+        for some in _some(rows):
+            held = f"SELECT id, updated_at FROM memories WHERE id IN ({marks(some)})"
+            statements.append(Statement(held, tuple(row["id"] for row in some)))
+            statements.append(Statement(_import_sql(tuple(some[0]), len(some)), _flat(some)))
+        results = await self._write(*statements) if statements else []
+        before = {cast(str, row[0]): cast(int, row[1]) for result in results[::2] for row in result.rows}
+
+        def outcome(memory: Memory) -> Outcome:
+            if memory.id not in before:
+                return Outcome.CREATED
+            return Outcome.UPDATED if before[memory.id] < to_micros(memory.updated_at) else Outcome.UNCHANGED
+
+        return [outcome(memory) for memory in memories]
+
+    async def import_relationships(
+        self, relationships: Sequence[Relationship], author: Author, *, timeless: bool
+    ) -> list[Outcome]:
+        authors = author_values(author, "created", "updated")
+        rows: list[dict[str, SqlValue]] = [
+            {**relationship_values(relationship), **authors, "timeless": timeless, "place": place}
+            for place, relationship in enumerate(relationships)
+        ]
+        clear = Statement("DELETE FROM import_outcomes")
+        *_, read, _ = await self._write(
+            clear,
+            *(Statement(_incoming_sql(tuple(some[0]), len(some)), _flat(some)) for some in _some(rows)),
+            Statement("SELECT outcome FROM import_outcomes ORDER BY place"),
+            clear,
+        )
+        return [Outcome(cast(str, outcome)) for (outcome,) in read.rows]
+
+    async def part(self, import_id: str, number: int) -> Part | None:
+        [found] = await self._read(Statement(f"{_PARTS} AND part = ?", (import_id, number)))
+        return _part(found.rows[0]) if found.rows else None
+
+    async def finish_part(self, import_id: str, part: Part, *, forget_before: datetime) -> None:
+        values = (import_id, part.number, part.fingerprint, part.answer, to_micros(part.at))
+        await self._write(
+            Statement("DELETE FROM import_parts WHERE at < ?", (to_micros(forget_before),)),
+            Statement(f"INSERT OR IGNORE INTO import_parts (import_id, {_PART}) VALUES (?, ?, ?, ?, ?)", values),
+        )
+
+    async def parts(self, import_id: str) -> list[Part]:
+        [found] = await self._read(Statement(f"{_PARTS} ORDER BY part", (import_id,)))
+        return [_part(row) for row in found.rows]
+
+
+_PART = "part, fingerprint, answer, at"
+_PARTS = f"SELECT {_PART} FROM import_parts WHERE import_id = ?"
+
+
+def _import_sql(names: Sequence[str], rows: int) -> str:
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in names if name not in (*_KEPT, "version"))
+    return (
+        f"INSERT INTO memories ({', '.join(names)}) VALUES {_places(names, rows)} ON CONFLICT (id) DO UPDATE "
+        f"SET {replaced}, version = max(excluded.version, version + 1) WHERE excluded.updated_at > updated_at"
+    )
+
+
+def _incoming_sql(names: Sequence[str], rows: int) -> str:
+    return f"INSERT INTO incoming_relationships ({', '.join(names)}) VALUES {_places(names, rows)}"
+
+
+def _places(names: Sequence[str], rows: int) -> str:
+    return ", ".join(f"({marks(names, 1 + row * len(names))})" for row in range(rows))
+
+
+def _some(rows: Sequence[dict[str, SqlValue]]) -> Iterator[Sequence[dict[str, SqlValue]]]:
+    for start in range(0, len(rows), ROWS_IN_STATEMENT):
+        yield rows[start : start + ROWS_IN_STATEMENT]
+
+
+def _flat(rows: Sequence[dict[str, SqlValue]]) -> tuple[SqlValue, ...]:
+    return tuple(value for row in rows for value in row.values())
+
+
+def _stored(row: Row) -> Stored:
+    memory_id, version, created, updated = row
+    return Stored(cast(str, memory_id), cast(int, version), from_micros(created), from_micros(updated))
+
+
+def _part(row: Row) -> Part:
+    number, fingerprint, answer, at = row
+    return Part(cast(int, number), cast(str, fingerprint), cast(str, answer), from_micros(at))
