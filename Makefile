@@ -11,7 +11,7 @@ RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs key revoke preview refresh test check format engine lock install snapshot
+.PHONY: help up down destroy clean status logs key revoke preview refresh test check format engine lock install snapshot export import openapi
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -66,3 +66,12 @@ install: ## install only: virtual environment, parts, the tests' client
 
 snapshot: ## write the snapshot of the resource graph anew
 	$(RUN) snapshot
+
+export: ## all memories and relationships into a file (FILE=memories.jsonl; FILE=memories.json: for the local tool)
+	$(RUN) export
+
+import: ## a file of either kind into a workspace (FILE=...); again: carries on where it stopped
+	$(RUN) import
+
+openapi: ## write the description of the API anew: openapi.json and the docs page
+	$(RUN) openapi

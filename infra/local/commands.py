@@ -14,6 +14,7 @@ from infra.local import accounts, inspection, lifecycle, lock, workshop
 from infra.local.install import install
 from infra.local.places import DEFAULT_ROOT, Places
 from infra.local.progress import Progress
+from infra.local.transfer import fetching, sending
 from infra.local.trouble import told
 
 Command = Callable[[Places, Progress, argparse.Namespace], object]
@@ -39,7 +40,10 @@ UNLOCKED: dict[str, Command] = {
     "check": lambda places, progress, _: workshop.check(places, progress),
     "format": lambda places, progress, _: workshop.format_(places, progress),
     "lock": lambda places, progress, _: workshop.lock(places, progress),
+    "openapi": lambda places, progress, _: workshop.openapi(places, progress),
     "snapshot": lambda places, progress, _: workshop.snapshot(places, progress),
+    "export": lambda places, progress, given: fetching.fetch(places, progress, given.file),
+    "import": lambda places, progress, given: sending.send(places, progress, given.file),
 }
 """Commands that change nothing in LOCAL_ROOT but what is installed, or only look."""
 
@@ -81,6 +85,8 @@ def parse(words: list[str]) -> argparse.Namespace:
         elif name == "logs":
             command.add_argument("--part", default="")
             command.add_argument("--follow", action="store_true")
+        elif name in ("export", "import"):
+            command.add_argument("--file", default=os.environ.get("FILE", ""))
         elif name == "test":
             command.add_argument("arguments", nargs="*")
     return parser.parse_args(words)

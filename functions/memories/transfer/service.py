@@ -1,0 +1,260 @@
+"""The rules of batches, exports and imports: how much goes into one call of a store, and what is done only once.
+
+Knows ports only. Left out: what rows look like (formats.py, readers.py, writers.py, schemas.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+
+from core.once import Once
+from core.ports import Clock, Principal
+from core.problems import Conflict, Unavailable
+from memories.graph.model import Relationship
+from memories.model import Author, Memory
+from memories.ports import KeyReused, Stores
+from memories.service import author, reused
+from memories.transfer.model import ExportPage, Kind, Outcome, Part, Place, Stored, Totals
+from memories.transfer.ports import TransferStore
+
+EXPORT_PAGE = 500
+EXPORT_SECONDS = 45.0
+"""An export stops between two pages after so long, before the function's timeout cuts it off."""
+CHUNK_ROWS = 200
+CHUNK_BYTES = 256 << 10
+"""Rows for one call of a store, which holds a transaction open: a quarter of a second at most."""
+IMPORTS_AT_ONCE = 2
+"""Of one process: each holds its part, and what is made of it, in memory."""
+BAD_ROWS_TOLD = 1_000
+REMEMBERED_FOR = timedelta(days=7)
+
+_REFUSALS = {
+    Outcome.UNKNOWN_END: {"from_memory_id": "this, or to_memory_id, is not the id of a memory in this workspace"},
+    Outcome.CYCLE: {"to_memory_id": "would close a cycle of this type"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of an import that can be stored. `size`: its bytes. `timeless`: it came without an id and times."""
+
+    number: int
+    thing: Memory | Relationship
+    size: int
+    timeless: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.MEMORY if isinstance(self.thing, Memory) else Kind.RELATIONSHIP
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was refused. `kind` and `id` when they could be told; `errors`: messages by field."""
+
+    number: int
+    kind: Kind | None
+    id: str | None
+    errors: dict[str, str]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the rows of one kind."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a part. `bad` counts all that were refused, `bad_rows` holds up to `BAD_ROWS_TOLD` of them."""
+
+    rows: int = 0
+    counts: dict[Kind, Counts] = field(default_factory=lambda: {kind: Counts() for kind in Kind})
+    unreadable: int = 0
+    bad: int = 0
+    bad_rows: list[BadRow] = field(default_factory=list)
+
+    def refuse(self, row: BadRow) -> None:
+        if row.kind is None:
+            self.unreadable += 1
+        else:
+            self.counts[row.kind].refused += 1
+        self.bad += 1
+        if len(self.bad_rows) < BAD_ROWS_TOLD:
+            self.bad_rows.append(row)
+
+
+class TransferService:
+    """One for the process; each call says whose memories it is about."""
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._imports = 0
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    async def store(
+        self, caller: Principal, memories: Sequence[Memory], agent: str, once: Once | None = None
+    ) -> list[Stored]:
+        """Create or replace all of them, or none; their ids differ.
+
+        Raises:
+            Conflict: the key of `once` was used for something else.
+        """
+        try:
+            return await self._store(caller).put_many(memories, author(caller, agent), once)
+        except KeyReused:
+            raise reused() from None
+
+    async def export(
+        self, caller: Principal, place: Place, limit: int | None, *, current: bool
+    ) -> tuple[Totals, AsyncGenerator[ExportPage]]:
+        """What there is, and the pages that follow `place`, at least one. Where the last one says that something
+        follows, the limit was reached or the time was up.
+
+        Raises:
+            Unavailable: before the first page; later the pages do.
+        """
+        stop_at = time.monotonic() + EXPORT_SECONDS
+        store = self._store(caller)
+
+        async def fetch(start: Place, left: int | None) -> ExportPage:
+            most = EXPORT_PAGE if left is None else min(left, EXPORT_PAGE)
+            return await store.export_page(start, limit=most, current=current)
+
+        async def pages(page: ExportPage, left: int | None) -> AsyncGenerator[ExportPage]:
+            while True:
+                if left is not None:
+                    left -= len(page.memories) + len(page.relationships)
+                if page.next is None or left == 0 or time.monotonic() >= stop_at:
+                    yield page
+                    return
+                following = asyncio.create_task(fetch(page.next, left))  # while this one is being sent
+                try:
+                    yield page
+                    page = await following
+                finally:
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
+
+        totals, first = await asyncio.gather(store.totals(), fetch(place, limit))
+        return totals, pages(first, limit)
+
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Have one of the few places of this process.
+
+        Raises:
+            Unavailable: they are taken.
+        """
+        if self._imports >= IMPORTS_AT_ONCE:
+            raise Unavailable("Other imports are at work. Please try again in a few seconds.", part="import")
+        self._imports += 1
+        try:
+            yield
+        finally:
+            self._imports -= 1
+
+    async def take(self, caller: Principal, rows: Iterable[Row | BadRow | None], agent: str) -> Summary:
+        """Store the rows, each unless what is there is the same or newer. What was stored before a failure stays.
+
+        A None among the rows lets other requests have their turn.
+
+        Raises:
+            Unavailable: in the middle; the rows may be sent again.
+        """
+        store, who, summary = self._store(caller), author(caller, agent), Summary()
+        for chunk in _chunks(rows):
+            for row in chunk:
+                summary.rows += 1
+                if isinstance(row, BadRow):
+                    summary.refuse(row)
+            good = [row for row in chunk if isinstance(row, Row)]
+            await asyncio.sleep(0)
+            if not good:
+                continue
+            for row, outcome in zip(good, await _import(store, good, who), strict=True):
+                if outcome in _REFUSALS:
+                    named = None if row.timeless else row.thing.id
+                    summary.refuse(BadRow(row.number, row.kind, named, _REFUSALS[outcome]))
+                else:
+                    counts = summary.counts[row.kind]
+                    setattr(counts, outcome.value, getattr(counts, outcome.value) + 1)
+        summary.bad_rows.sort(key=lambda row: (row.kind is Kind.RELATIONSHIP, row.number))
+        return summary
+
+    async def answered(self, caller: Principal, import_id: str, number: int, fingerprint: str) -> str | None:
+        """What the sender of this part was told when it was done; None when it was not, or was forgotten.
+
+        Raises:
+            Conflict: it held something else then.
+        """
+        part = await self._store(caller).part(import_id, number)
+        if part is None or part.at < self.now() - REMEMBERED_FOR:
+            return None
+        if part.fingerprint != fingerprint:
+            raise Conflict(
+                f"Part {number} of this import was done before, with other contents. Send a changed file under another "
+                "import_id."
+            )
+        return part.answer
+
+    async def finish(self, caller: Principal, import_id: str, number: int, fingerprint: str, answer: str) -> None:
+        """Remember a part that was done."""
+        now = self.now()
+        part = Part(number, fingerprint, answer, now)
+        await self._store(caller).finish_part(import_id, part, forget_before=now - REMEMBERED_FOR)
+
+    async def parts(self, caller: Principal, import_id: str) -> list[Part]:
+        """Those that were done and are remembered, by number."""
+        since = self.now() - REMEMBERED_FOR
+        return [part for part in await self._store(caller).parts(import_id) if part.at >= since]
+
+    def _store(self, caller: Principal) -> TransferStore:
+        return self._stores.open(caller.store)
+
+
+async def _import(store: TransferStore, rows: Sequence[Row], who: Author) -> list[Outcome]:
+    """Rows of one kind."""
+    if rows[0].kind is Kind.MEMORY:
+        return await store.import_memories([cast(Memory, row.thing) for row in rows], who)
+    edges = [cast(Relationship, row.thing) for row in rows]
+    return await store.import_relationships(edges, who, timeless=rows[0].timeless)
+
+
+def _chunks(rows: Iterable[Row | BadRow | None]) -> Iterator[list[Row | BadRow]]:
+    """Rows for one call each: of one kind, no id twice, few enough. Bad rows come along; an empty chunk is a pause."""
+    chunk: list[Row | BadRow] = []
+    kind: tuple[Kind, bool] | None = None
+    ids: set[str] = set()
+    size = 0
+    for row in rows:
+        if row is None:
+            yield []
+            continue
+        if isinstance(row, Row):
+            unlike = row.thing.id in ids or kind != (row.kind, row.timeless) or size + row.size > CHUNK_BYTES
+            if ids and unlike:
+                yield chunk
+                chunk, ids, size = [], set(), 0
+            kind = (row.kind, row.timeless)
+            ids.add(row.thing.id)
+            size += row.size
+        chunk.append(row)
+        if len(chunk) >= CHUNK_ROWS:
+            yield chunk
+            chunk, ids, size = [], set(), 0
+    if chunk:
+        yield chunk
