@@ -1,190 +1,201 @@
-"""Wire <-> domain, one coroutine for each handler that `declarations.MEMORIES` names.
+"""Wire <-> domain, one coroutine for each handler that `declarations.MEMORIES` names; here: memories and search.
 
 Both clients' dialects meet here: one answer serves both (client contract, section 2).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from core.bootstrap import Tools
 from core.http import Call
-from core.problems import NotFound
 from declarations import VERSION
-from memories import schemas
-from memories.model import Memory, Relationship, Search, is_id, new_id
-from memories.render import (
-    memory_body,
-    page_body,
-    recent_body,
-    related_body,
-    relationship_body,
-    statistics_body,
+from memories import cursors, etags, schemas
+from memories.documents.handlers import read_docs, read_openapi
+from memories.graph.handlers import (
+    create_relationship,
+    delete_relationship,
+    find_path,
+    invalidate_relationship,
+    list_changes,
+    list_related,
+    list_relationship_types,
+    read_history,
+    read_relationship,
+    reinforce_relationship,
+    search_relationships,
+    update_relationship,
 )
-from memories.service import MemoryService
-from memories.stores.by_kind import MemoryStoresByKind
-from memories.stores.postgres import PostgresMemoryStores
-from memories.stores.sqlite import SqliteMemoryStores
-from memories.text import normal_tags
+from memories.graph.service import GraphService
+from memories.model import Memory, Mismatch, Near, Search
+from memories.parameters import parameters
+from memories.render import memory_body, page_body, recent_body, statistics_body
+from memories.requests import agent, new_memory, path_id
+from memories.service import MemoryService, position, wanted
+from memories.services import Services
+from memories.stores.by_kind import StoresByKind
+from memories.stores.postgres import PostgresStores
+from memories.stores.sqlite import SqliteStores
+from memories.text import fold, normal_tags
+from memories.transfer.handlers import create_memories, export_memories, import_part, read_import
+from memories.transfer.service import TransferService
 
-AGENT_LIMIT = 200
+__all__ = [
+    "build",
+    "create_memories",
+    "create_memory",
+    "create_relationship",
+    "delete_memory",
+    "delete_relationship",
+    "export_memories",
+    "find_path",
+    "import_part",
+    "invalidate_relationship",
+    "list_changes",
+    "list_memories",
+    "list_related",
+    "list_relationship_types",
+    "read_docs",
+    "read_health",
+    "read_history",
+    "read_import",
+    "read_memory",
+    "read_openapi",
+    "read_recent",
+    "read_relationship",
+    "read_statistics",
+    "recall_memories",
+    "reinforce_relationship",
+    "search_memories",
+    "search_neighbourhood",
+    "search_relationships",
+    "update_memory",
+    "update_relationship",
+]
 
 
-def build(tools: Tools) -> MemoryService:
-    stores = MemoryStoresByKind(
-        sqlite=SqliteMemoryStores(tools.databases), postgres=PostgresMemoryStores(tools.postgres)
+def build(tools: Tools) -> Services:
+    stores = StoresByKind(sqlite=SqliteStores(tools.databases), postgres=PostgresStores(tools.postgres))
+    return Services(
+        memories=MemoryService(stores, tools.clock),
+        graph=GraphService(stores, tools.clock),
+        transfer=TransferService(stores, tools.clock),
     )
-    return MemoryService(stores, tools.clock)
 
 
-async def read_health(call: Call, _service: MemoryService) -> Response:
+async def read_health(call: Call, _services: Services) -> Response:
     return call.reply({"status": "healthy", "version": VERSION})
 
 
-async def create_memory(call: Call, service: MemoryService) -> Response:
+async def create_memory(call: Call, services: Services) -> Response:
     body = schemas.parse(schemas.MemoryCreate, await call.json())
-    now = service.now()
-    memory = Memory(
-        id=body.id or new_id("mem"),
-        type=body.type,
-        title=body.title,
-        content=body.content,
-        summary=body.summary,
-        tags=tuple(body.tags),
-        importance=body.importance,
-        confidence=body.confidence,
-        context=body.context,
-        created_at=now,
-        updated_at=now,
-    )
-    stored = await service.store(call.caller, memory, _agent(call.request))
-    return call.reply(memory_body(stored), 201 if stored.created_at == now else 200)
+    now = services.memories.now()
+    stored = await services.memories.store(call.caller, new_memory(body, now), agent(call), await call.once(now))
+    # Not its version: a write that had to be sent twice may have counted twice.
+    return _memory(call, stored, 201 if stored.created_at == stored.updated_at else 200)
 
 
-async def read_memory(call: Call, service: MemoryService) -> Response:
-    return call.reply(memory_body(await service.read(call.caller, _path_id(call))))
+async def read_memory(call: Call, services: Services) -> Response:
+    memory_id = path_id(call)
+    asked = schemas.parse(schemas.ReadRequest, parameters(schemas.ReadRequest, call.request.query_params))
+    memory = await services.memories.read(call.caller, memory_id, asked.as_of)
+    etags.check(etags.expected(call), memory.version, memory.updated_at)
+    return _memory(call, memory)
 
 
-async def update_memory(call: Call, service: MemoryService) -> Response:
-    memory_id = _path_id(call)
+async def update_memory(call: Call, services: Services) -> Response:
+    memory_id = path_id(call)
     changes = schemas.parse(schemas.MemoryUpdate, await call.json()).changes()
-    return call.reply(memory_body(await service.update(call.caller, memory_id, changes, _agent(call.request))))
+    updated = await services.memories.update(call.caller, memory_id, changes, agent(call), etags.expected(call))
+    if isinstance(updated, Mismatch):
+        raise etags.stale(updated)
+    return _memory(call, updated)
 
 
-async def delete_memory(call: Call, service: MemoryService) -> Response:
-    await service.delete(call.caller, _path_id(call))
+async def delete_memory(call: Call, services: Services) -> Response:
+    mismatch = await services.memories.delete(call.caller, path_id(call), etags.expected(call))
+    if mismatch is not None:
+        raise etags.stale(mismatch)
     return call.no_content()
 
 
-async def list_memories(call: Call, service: MemoryService) -> Response:
-    return await _search(call, service, schemas.parse(schemas.ListRequest, _search_parameters(call)), every_tag=True)
+async def list_memories(call: Call, services: Services) -> Response:
+    given = parameters(schemas.ListRequest, call.request.query_params)
+    return await _search(call, services, schemas.parse(schemas.ListRequest, given), every_tag=True)
 
 
-async def search_memories(call: Call, service: MemoryService) -> Response:
-    return await _search(call, service, schemas.parse(schemas.SearchRequest, await call.json()))
+async def search_memories(call: Call, services: Services) -> Response:
+    return await _search(call, services, schemas.parse(schemas.SearchRequest, await call.json()))
 
 
-async def recall_memories(call: Call, service: MemoryService) -> Response:
-    sent = _search_parameters(call) if call.request.method in ("GET", "HEAD") else await call.json()
-    return await _search(call, service, schemas.parse(schemas.RecallRequest, sent))
+async def recall_memories(call: Call, services: Services) -> Response:
+    if call.request.method in ("GET", "HEAD"):
+        given = parameters(schemas.RecallRequest, call.request.query_params)
+    else:
+        given = await call.json()
+    return await _search(call, services, schemas.parse(schemas.RecallRequest, given))
 
 
-async def create_relationship(call: Call, service: MemoryService) -> Response:
-    body = schemas.parse(schemas.RelationshipCreate, await call.json())
-    now = service.now()
-    relationship = Relationship(
-        id=new_id("rel"),
-        from_id=body.from_memory_id,
-        to_id=body.to_memory_id,
-        type=body.relationship_type,
-        strength=body.strength,
-        confidence=body.confidence,
-        context=body.context,
-        created_at=now,
-        valid_from=now,
-        recorded_at=now,
-    )
-    made = await service.relate(call.caller, relationship, _agent(call.request))
-    return call.reply(relationship_body(made), 201)
+async def search_neighbourhood(call: Call, services: Services) -> Response:
+    asked = schemas.parse(schemas.NeighbourhoodRequest, await call.json())
+    near = Near(asked.memory_id, asked.max_depth, tuple(one.value for one in asked.relationship_types))
+    return await _search(call, services, asked, near=near)
 
 
-async def list_related(call: Call, service: MemoryService) -> Response:
-    asked = schemas.parse(
-        schemas.RelatedRequest,
-        {**_numbers(call.request, "max_depth"), "relationship_types": _names(call.request, "relationship_types")},
-    )
-    types = [type_.value for type_ in asked.relationship_types]
-    found = await service.related(call.caller, _path_id(call), types, asked.max_depth)
-    return call.reply(related_body(found))
+async def read_recent(call: Call, services: Services) -> Response:
+    asked = schemas.parse(schemas.RecentRequest, parameters(schemas.RecentRequest, call.request.query_params))
+    project = asked.project or None
+    activity = await services.memories.recent(call.caller, asked.days, project)
+    return call.reply(recent_body(activity, asked.days, project))
 
 
-async def read_recent(call: Call, service: MemoryService) -> Response:
-    project = call.request.query_params.get("project") or None
-    asked = schemas.parse(schemas.RecentRequest, {**_numbers(call.request, "days"), "project": project})
-    activity = await service.recent(call.caller, asked.days, asked.project)
-    return call.reply(recent_body(activity, asked.days, asked.project))
+async def read_statistics(call: Call, services: Services) -> Response:
+    return call.reply(statistics_body(await services.memories.statistics(call.caller)))
 
 
-async def read_statistics(call: Call, service: MemoryService) -> Response:
-    return call.reply(statistics_body(await service.statistics(call.caller)))
+def _memory(call: Call, memory: Memory, status: int = 200) -> Response:
+    return call.reply(memory_body(memory), status, etags.headers(memory.version, memory.updated_at))
 
 
 async def _search(
-    call: Call, service: MemoryService, asked: schemas.SearchRequest, *, every_tag: bool = False
+    call: Call,
+    services: Services,
+    asked: schemas.SearchRequest,
+    *,
+    every_tag: bool = False,
+    near: Near | None = None,
 ) -> Response:
-    search = Search(
-        types=tuple(asked.memory_types),
-        tags=normal_tags(asked.tags),
-        every_tag=every_tag,
-        project=asked.project_path or None,
-        min_importance=asked.min_importance,
-        min_confidence=asked.min_confidence,
-        created_after=asked.created_after,
-        created_before=asked.created_before,
-        limit=asked.limit,
-        offset=asked.offset,
-    )
-    page = await service.search(
-        call.caller,
-        search,
+    search = wanted(
+        Search(
+            types=tuple(asked.memory_types),
+            tags=normal_tags(asked.tags),
+            every_tag=every_tag,
+            project=asked.project_path or None,
+            languages=_folded(asked.languages),
+            frameworks=_folded(asked.frameworks),
+            relationship_types=tuple(one.value for one in asked.relationship_filter),
+            near=near,
+            min_importance=asked.min_importance,
+            min_confidence=asked.min_confidence,
+            created_after=asked.created_after,
+            created_before=asked.created_before,
+            limit=asked.limit,
+            offset=asked.offset,
+        ),
         query=asked.query,
         terms=asked.terms,
         every_term=asked.match_mode is schemas.Match.ALL,
         strict=asked.search_tolerance is schemas.Tolerance.STRICT,
     )
-    return call.reply(page_body(page, asked.limit, asked.offset))
+    if asked.cursor:
+        search = replace(search, after=cursors.decode(asked.cursor, search), offset=0)
+    page = await services.memories.search(call.caller, search)
+    query = asked.terms[0] if asked.terms else asked.query or ""
+    following = cursors.encode(search, position(search, page.hits[-1].memory)) if page.more and page.hits else None
+    return call.reply(page_body(page, search, query, following))
 
 
-def _path_id(call: Call) -> str:
-    """The id in the path. One that no memory can have is simply unknown."""
-    memory_id = call.path["id"]
-    if not is_id(memory_id):
-        raise NotFound("There is no memory of that id in this workspace.")
-    return memory_id
-
-
-def _agent(request: Request) -> str:
-    """What the client calls itself."""
-    name = request.headers.get("x-agent") or request.headers.get("user-agent") or ""
-    return name.replace("\0", "")[:AGENT_LIMIT]
-
-
-def _search_parameters(call: Call) -> dict[str, Any]:
-    query = call.request.query_params
-    given: dict[str, Any] = {name: query[name] for name in ("query", "project_path") if name in query}
-    given.update(_numbers(call.request, "min_importance", "limit", "offset"))
-    given["memory_types"] = _names(call.request, "memory_types")
-    given["tags"] = query.getlist("tags")  # repeated only: a tag may hold a comma
-    return given
-
-
-def _names(request: Request, name: str) -> list[str]:
-    """A list of names, repeated or comma-separated."""
-    return [part for value in request.query_params.getlist(name) for part in value.split(",") if part.strip()]
-
-
-def _numbers(request: Request, *names: str) -> dict[str, Any]:
-    return {name: schemas.number(text) for name in names if (text := request.query_params.get(name)) is not None}
+def _folded(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fold(name) for name in names))

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from memories import schemas
-from memories.model import Activity, Memory, Page, Related, Relationship, Statistics
+from memories.matching import Matching, summary
+from memories.model import TOTAL_MOST, Activity, Hit, Memory, Page, Search, Statistics
 
 
 def memory_body(memory: Memory) -> schemas.MemoryBody:
@@ -20,68 +21,36 @@ def memory_body(memory: Memory) -> schemas.MemoryBody:
         "importance": memory.importance,
         "confidence": memory.confidence,
         "context": memory.context,
-        "created_at": _iso(memory.created_at),
-        "updated_at": _iso(memory.updated_at),
+        "created_at": iso(memory.created_at),
+        "updated_at": iso(memory.updated_at),
+        "version": memory.version,
     }
 
 
-def page_body(page: Page, limit: int, offset: int) -> schemas.PageBody:
+def page_body(page: Page, search: Search, query: str, next_cursor: str | None) -> schemas.PageBody:
+    """`query`: what `match_info` is about."""
+    matching = Matching(query)
     return {
-        "memories": [memory_body(memory) for memory in page.memories],
+        "memories": [hit_body(hit, matching) for hit in page.hits],
         "total": page.total,
-        "limit": limit,
-        "offset": offset,
-        "has_more": offset + len(page.memories) < page.total and bool(page.memories),
+        "total_is_exact": page.total < TOTAL_MOST,
+        "limit": search.limit,
+        "offset": search.offset,
+        "has_more": page.more,
+        "next_cursor": next_cursor,
     }
 
 
-def relationship_body(made: Relationship) -> schemas.RelationshipBody:
+def hit_body(hit: Hit, matching: Matching) -> schemas.HitBody:
+    neighbours: dict[str, list[str]] = {}
+    for neighbour in hit.neighbours:
+        neighbours.setdefault(neighbour.type.value.lower(), []).append(neighbour.title)
     return {
-        "id": made.id,
-        "from_memory_id": made.from_id,
-        "to_memory_id": made.to_id,
-        "relationship_type": made.type.value,
-        "strength": made.strength,
-        "confidence": made.confidence,
-        "context": made.context,
-        "created_at": _iso(made.created_at),
-        "valid_from": _iso(made.valid_from),
-        "valid_until": _iso(made.valid_until) if made.valid_until else None,
-        "recorded_at": _iso(made.recorded_at),
-        "invalidated_by": made.invalidated_by,
+        **memory_body(hit.memory),
+        "match_info": matching.info(hit.memory),
+        "relationships": neighbours,
+        "context_summary": summary(hit.memory, hit.neighbours),
     }
-
-
-def related_body(found: list[Related]) -> schemas.RelatedBody:
-    body: schemas.RelatedBody = {"related_memories": [], "related": []}
-    for item in found:
-        memory, edge = memory_body(item.memory), item.relationship
-        body["related_memories"].append(
-            {
-                "memory": memory,
-                "relationship": {
-                    "id": edge.id,
-                    "type": edge.type.value,
-                    "from_memory_id": edge.from_id,
-                    "to_memory_id": edge.to_id,
-                    "strength": edge.strength,
-                    "confidence": edge.confidence,
-                    "context": edge.context,
-                },
-                "depth": item.depth,
-            }
-        )
-        body["related"].append(
-            {
-                "memory": memory,
-                "relationship_type": edge.type.value,
-                "from_memory_id": edge.from_id,
-                "to_memory_id": edge.to_id,
-                "strength": edge.strength,
-                "depth": item.depth,
-            }
-        )
-    return body
 
 
 def recent_body(activity: Activity, days: int, project: str | None) -> schemas.RecentBody:
@@ -108,6 +77,6 @@ def statistics_body(statistics: Statistics) -> dict[str, Any]:
     return body
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
     """With microseconds, always: the order of chat messages depends on them (client contract 7.9)."""
     return moment.isoformat(timespec="microseconds")

@@ -7,7 +7,6 @@ dictionaries: validating our own answers on the hot path would cost more than ma
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, TypedDict, TypeVar
@@ -19,6 +18,7 @@ from core.problems import Invalid
 from memories.fields import (
     Content,
     Context,
+    Depth,
     Few,
     Id,
     Limit,
@@ -31,19 +31,19 @@ from memories.fields import (
     TypeOfMemory,
     TypeOfRelationship,
     Unit,
+    Whole,
     at_most,
     member_of,
     null_is,
 )
-from memories.model import DEFAULT_CONFIDENCE, DEFAULT_IMPORTANCE, DEFAULT_STRENGTH, RELATIONSHIP_CONTEXT_LIMIT
+from memories.model import DEFAULT_CONFIDENCE, DEFAULT_IMPORTANCE
 
-DEPTH_MOST = 10
-"""The deepest that a client asks for (client contract, section 5: find_memory_path)."""
 DAYS_MOST = 36_500
 QUERY_LIMIT = 10_000
 """Ten times what the MCP tool takes: LlamaIndex asks with the whole message of a user (client contract, section 8)."""
 TERMS_MOST = 50
 TERM_LIMIT = 200
+CURSOR_LIMIT = 1_000
 
 
 class Request(BaseModel):
@@ -87,17 +87,6 @@ class MemoryUpdate(Request):
         return {name: value for name, value in given if value is not None or name in ("summary", "context")}
 
 
-class RelationshipCreate(Request):
-    """POST /relationships."""
-
-    from_memory_id: Id
-    to_memory_id: Id
-    relationship_type: TypeOfRelationship
-    strength: Annotated[Unit, null_is(DEFAULT_STRENGTH)] = DEFAULT_STRENGTH
-    confidence: Annotated[Unit, null_is(DEFAULT_CONFIDENCE)] = DEFAULT_CONFIDENCE
-    context: Annotated[Text, at_most(RELATIONSHIP_CONTEXT_LIMIT)] | None = None
-
-
 class Tolerance(StrEnum):
     STRICT = "strict"
     NORMAL = "normal"
@@ -121,10 +110,14 @@ class SearchRequest(Request):
     project_path: Text | None = None
     min_importance: Unit | None = None
     min_confidence: Unit | None = None
+    languages: Annotated[list[Text], Few, null_is([])] = []
+    frameworks: Annotated[list[Text], Few, null_is([])] = []
+    relationship_filter: Annotated[list[TypeOfRelationship], Few, null_is([])] = []
     created_after: Moment | None = None
     created_before: Moment | None = None
     limit: Annotated[Limit, null_is(50)] = 50
     offset: Annotated[Offset, null_is(0)] = 0
+    cursor: Annotated[Text, at_most(CURSOR_LIMIT)] | None = None
 
 
 class ListRequest(SearchRequest):
@@ -137,17 +130,24 @@ class RecallRequest(ListRequest):
     """POST /search/recall, GET /memories/recall."""
 
 
-class RelatedRequest(Request):
-    """GET /memories/{id}/related and /search/memories/{id}/related."""
+class NeighbourhoodRequest(SearchRequest):
+    """POST /search/contextual: a search among the memories around one memory."""
 
-    max_depth: Annotated[int, Field(ge=1, le=DEPTH_MOST)] = 1
-    relationship_types: Annotated[list[TypeOfRelationship], Few] = []
+    memory_id: Id
+    max_depth: Annotated[Depth, null_is(2)] = 2
+    relationship_types: Annotated[list[TypeOfRelationship], Few, null_is([])] = []
+
+
+class ReadRequest(Request):
+    """GET /memories/{id}."""
+
+    as_of: Moment | None = None
 
 
 class RecentRequest(Request):
     """GET /memories/recent."""
 
-    days: Annotated[int, Field(ge=1, le=DAYS_MOST)] = 7
+    days: Annotated[Whole, Field(ge=1, le=DAYS_MOST)] = 7
     project: Text | None = None
 
 
@@ -168,36 +168,35 @@ class MemoryBody(TypedDict):
     context: Mapping[str, Any] | None
     created_at: str
     updated_at: str
+    version: int
 
 
-class RelationshipBody(TypedDict):
-    id: str
-    from_memory_id: str
-    to_memory_id: str
-    relationship_type: str
-    strength: float
-    confidence: float
-    context: str | None
-    created_at: str
-    valid_from: str
-    valid_until: str | None
-    recorded_at: str
-    invalidated_by: str | None
+class MatchBody(TypedDict):
+    """Why a memory was found: on the whole query, or the first of the terms (client contract 7.3)."""
+
+    matched_fields: list[str]
+    matched_terms: list[str]
+    match_quality: str
+
+
+class HitBody(MemoryBody):
+    """A memory that was found. `relationships`: titles of neighbours by lower-case type of relationship."""
+
+    match_info: MatchBody
+    relationships: dict[str, list[str]]
+    context_summary: str
 
 
 class PageBody(TypedDict):
-    memories: list[MemoryBody]
+    """`total` is exact unless `total_is_exact` is false: then there may be more. `next_cursor` is null at the end."""
+
+    memories: list[HitBody]
     total: int
+    total_is_exact: bool
     limit: int
     offset: int
     has_more: bool
-
-
-class RelatedBody(TypedDict):
-    """Both dialects: `related_memories` for the MCP client, `related` for the SDK."""
-
-    related_memories: list[dict[str, Any]]
-    related: list[dict[str, Any]]
+    next_cursor: str | None
 
 
 class RecentBody(TypedDict):
@@ -212,9 +211,6 @@ class RecentBody(TypedDict):
 # Parsing.
 
 R = TypeVar("R", bound=Request)
-
-_INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)
-_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,30})?", re.ASCII)
 
 
 def parse(model: type[R], value: object) -> R:
@@ -233,19 +229,13 @@ def parse(model: type[R], value: object) -> R:
     raise Invalid(f"The request is not valid: {detail}.", errors=faults) from None
 
 
-def number(text: str) -> int | float | str:
-    """A parameter's text as the number it is, else as it is: then its field says that it is none."""
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else text
-
-
 _MESSAGES = {
     "missing": "is missing",
     "string_type": "must be text",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
+    "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be an object",
     "greater_than_equal": "must be at least {ge:g}",

@@ -1,0 +1,44 @@
+"""What several handlers take from a request in the same way."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from core.http import Call
+from core.problems import NotFound
+from memories.model import Memory, is_id, new_id
+from memories.schemas import MemoryCreate
+
+AGENT_LIMIT = 200
+
+
+def new_memory(body: MemoryCreate, now: datetime) -> Memory:
+    """The memory that a body asks for, as if there was none of its id."""
+    return Memory(
+        id=body.id or new_id("mem"),
+        type=body.type,
+        title=body.title,
+        content=body.content,
+        summary=body.summary,
+        tags=tuple(body.tags),
+        importance=body.importance,
+        confidence=body.confidence,
+        context=body.context,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def path_id(call: Call, name: str = "id") -> str:
+    """The id of a memory in the path. One that no memory can have is simply unknown."""
+    memory_id = call.path[name]
+    if not is_id(memory_id):
+        raise NotFound("There is no memory of that id in this workspace.")
+    return memory_id
+
+
+def agent(call: Call) -> str:
+    """What the client calls itself."""
+    headers = call.request.headers
+    name = headers.get("x-agent") or headers.get("user-agent") or ""
+    return name.replace("\0", "")[:AGENT_LIMIT]
