@@ -1,4 +1,4 @@
-"""test, check, format, lock, snapshot, engine: what a contributor runs, with the tools of the virtual environment."""
+"""What a contributor runs with the tools of .venv: test, check, format, lock, snapshot, openapi, engine."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ def snapshot(places: Places, progress: Progress) -> None:
     _pytest(places, ["tests/infra", f"--ignore={SLOW}", "-q"], {SNAPSHOT_VARIABLE: "1"})
 
 
+def openapi(places: Places, progress: Progress) -> None:
+    """Write the description of the API anew: openapi.json and its page, from declarations and schemas."""
+    install(places, progress, servers=False)
+    if _code(places, [str(places.python), "-m", "infra.openapi"]) != 0:
+        raise Trouble("The description of the API was not written; what is missing is above.")
+
+
 def build_engine(places: Places, progress: Progress) -> None:
     found = engine.find(places)
     if found is not None:
@@ -81,7 +88,11 @@ def lock(places: Places, progress: Progress) -> None:
     wanted = {"requirements.lock": [word for name in groups for word in ("--group", name)]}
     for name in functions:
         wanted[f"functions/{name}/requirements.txt"] = ["--group", name, "-c", "requirements.lock"]
-    for source in ("tests/client/requirements.in", "infra/local/engine/requirements.in"):
+    for source in (
+        "tests/client/requirements.in",
+        "tests/client/sdk/requirements.in",
+        "infra/local/engine/requirements.in",
+    ):
         if (places.repo / source).exists():
             wanted[source.replace(".in", ".txt")] = [source]
     for target, words in wanted.items():

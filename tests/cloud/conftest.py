@@ -36,8 +36,11 @@ def client_python() -> Path:
 
 
 @pytest.fixture
-def converse(client_python: Path) -> Conversation:
-    """Call tools of the real memorygraphMCP over stdio, pointed at a stack by its three variables."""
+def converse(client_python: Path, tmp_path: Path) -> Conversation:
+    """Call tools of the real memorygraphMCP over stdio, pointed at a stack by its three variables.
+
+    It works in `tmp_path`, which is the project that it takes itself to be in.
+    """
 
     def run(url: str, key: str, calls: list[tuple[str, dict[str, Any]]], profile: str = "core") -> list[dict[str, Any]]:
         script = Path(__file__).parents[1] / "client" / "conversation.py"
@@ -48,6 +51,7 @@ def converse(client_python: Path) -> Conversation:
             text=True,
             timeout=120,
             check=False,
+            cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": os.environ["HOME"],
