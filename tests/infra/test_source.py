@@ -72,7 +72,7 @@ def test_the_archive_holds_what_a_function_needs(function: Function) -> None:
     assert f"{function.name}/main.py" not in names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"main.py", "declarations.py", "requirements.txt", "core", function.name}
-    assert {Path(name).suffix for name in names} <= {".py", ".sql", ".txt"}
+    assert {Path(name).suffix for name in names} <= {".py", ".sql", ".json", ".html", ".txt"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)

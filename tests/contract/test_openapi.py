@@ -1,0 +1,288 @@
+"""openapi.json and its page: generated, checked in, whole, and true to the validators they are made from.
+
+That the service does what they say is in tests/functions/memories/test_schemathesis.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
+
+from core.problems import Invalid
+from declarations import MEMORIES, Access
+from infra.openapi.__main__ import FOLDER, files
+from infra.openapi.components import RENAMED, Components
+from infra.openapi.operations import OPERATIONS
+from infra.openapi.words import FIELDS
+from infra.source import files as archive
+from memories import fields, schemas
+from memories.graph.schemas import RelatedRequest
+from memories.parameters import parameters
+
+DOCUMENT: dict[str, Any] = json.loads((FOLDER / "openapi.json").read_text(encoding="utf-8"))
+PAGE = (FOLDER / "docs.html").read_text(encoding="utf-8")
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def validator(schema: Any) -> jsonschema_rs.Validator:
+    """Of a schema that refers to the components of the document."""
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+# The files.
+
+
+@pytest.mark.parametrize("name", ["openapi.json", "docs.html"])
+def test_the_files_are_what_would_be_generated_now(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == files()[name], "run `make openapi`"
+
+
+def test_the_archive_of_the_function_holds_them() -> None:
+    held = archive(MEMORIES)
+    assert {"memories/documents/openapi.json", "memories/documents/docs.html"} <= held.keys()
+    assert not any(name.startswith("infra") for name in held)
+
+
+def test_each_declared_handler_has_an_operation_and_each_operation_a_handler() -> None:
+    assert set(OPERATIONS) == {route.handler for route in MEMORIES.routes}
+    assert {(path, method.upper()) for path, method, _ in operations()} == {
+        (route.path, route.method) for route in MEMORIES.routes
+    }
+
+
+# The document.
+
+
+def test_every_name_is_there_and_used_once() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(ids)) == len(ids)
+    tags = [tag["name"] for tag in DOCUMENT["tags"]]
+    assert {tag for _, _, operation in operations() for tag in operation["tags"]} == set(tags)
+    text = json.dumps(DOCUMENT)
+    referred = set(re.findall(r'"#/components/(\w+)/([\w-]+)"', text))
+    held = {(kind, name) for kind, found in DOCUMENT["components"].items() for name in found}
+    assert referred == {one for one in held if one[0] != "securitySchemes"}
+
+
+@pytest.mark.parametrize("route", MEMORIES.routes, ids=lambda route: f"{route.method} {route.path}")
+def test_each_operation_says_who_may_ask_and_what_can_go_wrong(route: Any) -> None:
+    operation = DOCUMENT["paths"][route.path][route.method.lower()]
+    statuses = set(operation["responses"])
+    assert {"401", "429", "503"} <= statuses
+    assert ({} in operation["security"]) == (route.access is Access.OPEN)
+    assert ("403" in statuses) == (route.access is not Access.OPEN)
+    assert operation.get("x-required-scope") == (None if route.access is Access.OPEN else route.access.value)
+    assert ("413" in statuses) == ("requestBody" in operation)
+    assert ("412" in statuses) == ({"$ref": "#/components/parameters/IfMatch"} in operation.get("parameters", []))
+    once = {"$ref": "#/components/parameters/IdempotencyKey"} in operation.get("parameters", [])
+    assert once == route.once
+    assert not once or "409" in statuses
+    assert all(status.startswith("2") != ("$ref" in answer) for status, answer in operation["responses"].items())
+
+
+def examples() -> Iterator[tuple[str, Any, Any]]:
+    """Where it is, its schema, the example."""
+    for path, method, operation in operations():
+        for status, answer in {"body": operation.get("requestBody", {}), **operation["responses"]}.items():
+            for media, content in answer.get("content", {}).items():
+                if "example" in content:
+                    yield f"{method} {path} {status} {media}", content["schema"], content["example"]
+    for kind in ("parameters", "headers"):
+        for name, one in DOCUMENT["components"][kind].items():
+            yield f"{kind} {name}", one["schema"], one["example"]
+    for name, answer in DOCUMENT["components"]["responses"].items():
+        ((_, content),) = answer["content"].items()
+        yield f"answer {name}", content["schema"], content["example"]
+
+
+@pytest.mark.parametrize(("schema", "value"), [pytest.param(*one[1:], id=one[0]) for one in examples()])
+def test_an_example_is_what_its_schema_says(schema: Any, value: Any) -> None:
+    assert [str(error) for error in validator(schema).iter_errors(value)] == []
+
+
+def test_every_body_has_an_example() -> None:
+    bodies = [operation["requestBody"] for _, _, operation in operations() if "requestBody" in operation]
+    assert all("example" in body["content"]["application/json"] for body in bodies)
+
+
+def test_every_word_about_a_field_is_used() -> None:
+    components = Components()
+    for operation in OPERATIONS.values():
+        for model in filter(None, (operation.takes, operation.query)):
+            components.request(model)
+    found = DOCUMENT["components"]["schemas"] | components.schemas
+    owned = {f"{owner}.{name}" for owner, schema in found.items() for name in schema.get("properties", {})}
+    plain = {one.partition(".")[2] for one in owned if one not in FIELDS}
+    assert {name for name in FIELDS if name not in owned | plain} == set()
+    assert set(RENAMED.values()) <= found.keys()
+
+
+# The schemas and the validators: what one takes, the other takes.
+
+BLANKS = "".join(char for char in map(chr, range(0x110000)) if char.isspace())
+
+
+def test_blank_is_what_is_stripped() -> None:
+    assert "".join(re.findall(f"[{fields.BLANK}]", "".join(map(chr, range(0x110000))))) == BLANKS
+
+
+def property_schema(component: str, name: str) -> jsonschema_rs.Validator:
+    return validator(DOCUMENT["components"]["schemas"][component]["properties"][name])
+
+
+def taken(model: type[schemas.Request], **given_fields: Any) -> bool:
+    base: dict[str, Any] = {"type": "fix", "title": "T", "content": "C"} if model is schemas.MemoryCreate else {}
+    try:
+        schemas.parse(model, {**base, **given_fields})
+    except Invalid as invalid:
+        told = {one.partition(".")[0] for one in invalid.errors}
+    else:
+        return True
+    assert told == set(given_fields)
+    return False
+
+
+ODD = st.text(st.sampled_from("aZ09_.-~/ \0\t\x1c\x85\ufeff\u3000ßİ😀"), max_size=6) | st.text(max_size=20)
+SIZES = st.sampled_from((0, 1, 50, 51, 99, 100, 101, 200, 201, 500, 501)).map("x".__mul__)
+NAMES = st.sampled_from(("FIX", "Fix", "fix ", " fix", "fiK", "task,fix", "", "code_pattern", "Code_Pattern"))
+IDS = st.sampled_from((".", "..", "...", "a.", "batch", "Batch", "types", "batches", "a\n", "x" * 200, "x" * 201))
+SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-1, 2) | st.just("0.5")
+
+
+@pytest.mark.parametrize("name", ["title", "content", "summary", "id", "type"])
+@given(st.data())
+def test_texts(name: str, data: st.DataObject) -> None:
+    value = data.draw(ODD | SIZES | NAMES | IDS | SCALARS)
+    assert property_schema("MemoryCreate", name).is_valid(value) == taken(schemas.MemoryCreate, **{name: value})
+
+
+@given(st.lists(ODD | SIZES, max_size=4) | st.lists(st.just("a"), min_size=49, max_size=52) | SCALARS)
+def test_tags(value: Any) -> None:
+    assert property_schema("MemoryCreate", "tags").is_valid(value) == taken(schemas.MemoryCreate, tags=value)
+
+
+@pytest.mark.parametrize("name", ["importance", "confidence"])
+@given(SCALARS | st.floats(allow_nan=False, allow_infinity=False))
+def test_units(name: str, value: Any) -> None:
+    assert property_schema("MemoryCreate", name).is_valid(value) == taken(schemas.MemoryCreate, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["limit", "offset"])
+@given(SCALARS | st.integers() | st.sampled_from((1000, 1001, 1000.0, 20.5, 1e300, 1 << 31, (1 << 31) + 1)))
+def test_whole_numbers(name: str, value: Any) -> None:
+    assert property_schema("SearchRequest", name).is_valid(value) == taken(schemas.SearchRequest, **{name: value})
+
+
+TIMES = st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)).map(datetime.isoformat)  # noqa: DTZ001  an offset is drawn beside it
+OFFSETS = st.sampled_from(("", "Z", "z", "+00:00", "-00:00", "+23:59", "-23:59", "+24:00", "+0100", "+01", " 01:00"))
+
+
+@given(
+    st.builds(str.__add__, TIMES, OFFSETS)
+    | st.from_regex(r"\A\d{4}-[01]\d-[0-3]\d(T[0-2]\d:[0-6]\d:[0-5]\d(\.\d{1,9})?)?Z?\Z")
+    | ODD
+    | SCALARS
+)
+@example("2025-02-29")
+@example("2024-02-29")
+@example("1900-02-29")
+@example("2000-02-29t00:00:00")
+@example("2024-02-29T23:59:59.1234567891")
+@example("2025-01-31 09:15:27Z")
+@example("2025-01-31T09:15Z")
+@example("20250131T091527Z")
+@example("2025-W05-5")
+@example("0001-01-01T00:00:00+23:59")
+@example("9999-12-31T23:59:59-23:59")
+def test_times(value: Any) -> None:
+    if isinstance(value, str) and value.startswith("0000-"):
+        return  # RFC 3339 has a year 0, Python and its databases have none: that is said in words
+    assert property_schema("SearchRequest", "created_after").is_valid(value) == taken(
+        schemas.SearchRequest, created_after=value
+    )
+
+
+def test_a_time_beyond_the_first_year_is_the_first_moment() -> None:
+    asked = schemas.parse(schemas.SearchRequest, {"created_after": "0001-01-01T00:00:00+01:00"})
+    assert asked.created_after == datetime(1, 1, 1, tzinfo=UTC)
+
+
+@given(st.lists(st.text(st.sampled_from("solveSOLVE,_ "), max_size=8) | st.sampled_from(("SOLVES", "Fixes,SOLVES"))))
+@example(["solves, CAUSES ,,"])
+@example([",".join(["Solves", "SOLVES"] * 60)])
+def test_names_in_a_query(sent: list[str]) -> None:
+    (parameter,) = (
+        one
+        for one in DOCUMENT["paths"]["/api/v1/memories/{id}/related"]["get"]["parameters"]
+        if one.get("name") == "relationship_types"
+    )
+    query = QueryParams([("relationship_types", text) for text in sent])
+    try:
+        schemas.parse(RelatedRequest, parameters(RelatedRequest, query))
+        good = True
+    except Invalid:
+        good = False
+    assert validator(parameter["schema"]).is_valid(sent) == good
+
+
+# The page.
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.targets: set[str] = set()
+        self.loaded: list[str] = []
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value or "")
+            elif name == "href":
+                self.targets.add(value or "")
+            elif name == "src":
+                self.loaded.append(value or "")
+            elif name == "style" or name.startswith("on"):
+                self.inline.append(name)
+
+
+def test_the_page_loads_nothing_and_its_links_lead_somewhere() -> None:
+    found = _Links()
+    found.feed(PAGE)
+    assert found.loaded == found.inline == []
+    assert found.tags.isdisjoint({"script", "link", "img", "iframe", "form"})
+    assert len(set(found.ids)) == len(found.ids)
+    assert found.targets - {f"#{name}" for name in found.ids} == {"openapi.json"}
+    assert {operation["operationId"] for _, _, operation in operations()} <= set(found.ids)
+    assert "@import" not in PAGE
+    assert "url(" not in PAGE
+
+
+def test_the_style_is_what_the_header_allows() -> None:
+    from memories.documents.handlers import _policy
+
+    (style,) = re.findall(r"<style>(.*?)</style>", PAGE, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in _policy(PAGE.encode())
