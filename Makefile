@@ -11,7 +11,7 @@ RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs key revoke preview refresh test check format engine lock install snapshot export import openapi
+.PHONY: help up down destroy clean status logs key revoke preview refresh test check format engine lock install snapshot export import openapi bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -75,3 +75,7 @@ import: ## a file of either kind into a workspace (FILE=...); again: carries on 
 
 openapi: ## write the description of the API anew: openapi.json and the docs page
 	$(RUN) openapi
+
+bench: ## measure the memories beside peers, write docs/benchmarks.md (ARGS=--quick; ARGS=--help)
+	$(RUN) install
+	@.venv/bin/python -m tests.bench --root "$(LOCAL_ROOT)/bench" $(ARGS)

@@ -66,9 +66,8 @@ def _linked(source: Path, target: Path) -> bool:
     return True
 
 
-def lock(places: Places) -> None:
-    """Resolve package.json anew and write package-lock.json, with our npm: another one writes it otherwise."""
-    source = _source(places)
+def lock(places: Places, source: Path) -> None:
+    """Resolve `source`/package.json anew and write package-lock.json, with our npm: another one writes it otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for name in FILES:

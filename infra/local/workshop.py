@@ -91,6 +91,7 @@ def lock(places: Places, progress: Progress) -> None:
     for source in (
         "tests/client/requirements.in",
         "tests/client/sdk/requirements.in",
+        "tests/bench/peers/requirements.in",
         "infra/local/engine/requirements.in",
     ):
         if (places.repo / source).exists():
@@ -100,8 +101,9 @@ def lock(places: Places, progress: Progress) -> None:
             done = tools.run([uv, "pip", "compile", *shared, *words, "-o", target], cwd=places.repo)
             if done.code != 0:
                 raise Trouble(f"{target} could not be resolved:\n{done.output.strip()}")
-    with progress.step("resolving infra/local/parts/package-lock.json"):
-        parts.lock(places)
+    for folder in ("infra/local/parts", "tests/bench/peers/node"):
+        with progress.step(f"resolving {folder}/package-lock.json"):
+            parts.lock(places, places.repo / folder)
     packages.install(places, progress)
 
 

@@ -239,8 +239,9 @@ class _Scanner:
             except json.JSONDecodeError:
                 end = len(self._text)  # it may go on
             else:
+                length = end - self._at
                 if end < len(self._text) or not self._more():  # a number may go on
-                    self._at = end
+                    self._at += length
                     return value
                 continue
             if end - self._at > VALUE_MOST or not self._more():
