@@ -77,5 +77,4 @@ openapi: ## write the description of the API anew: openapi.json and the docs pag
 	$(RUN) openapi
 
 bench: ## measure the memories beside peers, write docs/benchmarks.md (ARGS=--quick; ARGS=--help)
-	$(RUN) install
-	@.venv/bin/python -m tests.bench --root "$(LOCAL_ROOT)/bench" $(ARGS)
+	$(RUN) bench -- $(ARGS)

@@ -37,6 +37,7 @@ UNLOCKED: dict[str, Command] = {
     "logs": lambda places, _progress, given: inspection.logs(places, given.part, follow=given.follow),
     "engine": lambda places, progress, _: workshop.build_engine(places, progress),
     "test": lambda places, progress, given: workshop.test(places, progress, given.arguments),
+    "bench": lambda places, progress, given: workshop.bench(places, progress, given.arguments),
     "check": lambda places, progress, _: workshop.check(places, progress),
     "format": lambda places, progress, _: workshop.format_(places, progress),
     "lock": lambda places, progress, _: workshop.lock(places, progress),
@@ -87,7 +88,7 @@ def parse(words: list[str]) -> argparse.Namespace:
             command.add_argument("--follow", action="store_true")
         elif name in ("export", "import"):
             command.add_argument("--file", default=os.environ.get("FILE", ""))
-        elif name == "test":
+        elif name in ("bench", "test"):
             command.add_argument("arguments", nargs="*")
     return parser.parse_args(words)
 

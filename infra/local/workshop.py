@@ -1,4 +1,4 @@
-"""What a contributor runs with the tools of .venv: test, check, format, lock, snapshot, openapi, engine."""
+"""What a contributor runs with the tools of .venv: test, bench, check, format, lock, snapshot, openapi, engine."""
 
 from __future__ import annotations
 
@@ -68,6 +68,14 @@ def openapi(places: Places, progress: Progress) -> None:
     install(places, progress, servers=False)
     if _code(places, [str(places.python), "-m", "infra.openapi"]) != 0:
         raise Trouble("The description of the API was not written; what is missing is above.")
+
+
+def bench(places: Places, progress: Progress, arguments: list[str]) -> None:
+    """Measure the memories beside peers, in a local cloud of their own."""
+    install(places, progress, client=True)
+    words = [str(places.python), "-m", "tests.bench", "--root", str(places.root / "bench"), *arguments]
+    if _code(places, words) != 0:
+        raise Trouble("The benchmark did not finish; what stopped it is above.")
 
 
 def build_engine(places: Places, progress: Progress) -> None:

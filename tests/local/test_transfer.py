@@ -322,7 +322,7 @@ def test_an_export_goes_on_in_another_run(
     monkeypatch.undo()
     assert not broken.exists()
     with (tmp_path / "broken.jsonl.part").open("ab") as file:
-        file.write(b'{"kind":"mem')  # what came last, half written
+        file.write(b'{"kind":"memory","id":"m"}\n' * 1_000 + b'{"kind":"mem')  # what came last, half written
     server.seen.clear()
     fetching.fetch_from(target, progress, broken, step=10)
     assert broken.read_bytes().split(b"\n", 1)[1] == whole.read_bytes().split(b"\n", 1)[1]
@@ -387,7 +387,7 @@ def test_what_is_no_file_of_ours_is_not_sent(
 
 def test_a_document_is_read_in_small_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a piece ends: in a number, in a character of several bytes, in a name."""
-    document = {**DOCUMENT, "n": 123456789, "memories": [{"title": "Größe \U0001f600", "n": -1.5e-7}, {}, 12345, "ß"]}
+    document = {"n": 123456789, **DOCUMENT, "memories": [{"title": "Größe \U0001f600", "n": -1.5e-7}, {}, 12345, "ß"]}
     path = tmp_path / "file.json"
     path.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8-sig")
     monkeypatch.setattr(parts, "BLOCK", 1)

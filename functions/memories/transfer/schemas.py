@@ -6,7 +6,7 @@ are bounded as well, because a part of an import is larger than the body of any 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
 import orjson
@@ -37,13 +37,6 @@ COUNT_MOST = 1_000_000_000
 EXPORT_MOST = 1_000_000
 
 
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time between the years 1 and 9999") from None
-
-
 def _sortable(moment: datetime) -> datetime:
     if not EPOCH <= moment < EPOCH + timedelta(microseconds=MICROS_MOST):
         raise ValueError("must be a time between the years 1970 and 4253")
@@ -69,10 +62,8 @@ def _batch(items: list[Any]) -> list[Any]:
     return items
 
 
-FactTime = Annotated[Moment, AfterValidator(_utc)]
-"""When something holds: long ago, for instance."""
-OurTime = Annotated[FactTime, AfterValidator(_sortable)]
-"""When something was written down: pages are sorted by it."""
+OurTime = Annotated[Moment, AfterValidator(_sortable)]
+"""When something was written down: pages are sorted by it. When something holds may be long ago."""
 Count = Annotated[Whole, Field(ge=0, le=COUNT_MOST)]
 Version = Annotated[Whole, Field(ge=1, le=COUNT_MOST), null_is(1)]
 EdgeContext = Annotated[Text, at_most(CONTEXT_LIMIT)]
@@ -108,15 +99,15 @@ class RelationshipRow(Request):
     context: EdgeContext | None = None
     created_at: OurTime | None = None
     updated_at: OurTime | None = None
-    valid_from: FactTime | None = None
-    valid_until: FactTime | None = None
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
     recorded_at: OurTime | None = None
     invalidated_by: Id | None = None
     invalidation_reason: Annotated[Text, at_most(REASON_LIMIT)] | None = None
     evidence_count: Annotated[Count, null_is(1)] = 1
     validation_count: Annotated[Count, null_is(0)] = 0
     counter_evidence_count: Annotated[Count, null_is(0)] = 0
-    last_validated: FactTime | None = None
+    last_validated: Moment | None = None
     version: Version = 1
 
 

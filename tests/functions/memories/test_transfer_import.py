@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from core.adapters.sqlite import SqliteDatabase
+from core.body import parse_json
 from core.ports import Database, Result, Statement
 from core.problems import Unavailable
 from declarations import BODY_LIMIT_BYTES, IMPORT_PART_BYTES
@@ -167,8 +168,8 @@ async def test_times_and_counts_out_of_bounds(wire: Wire, field: str, value: Any
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("valid_from", "0001-01-01T00:00:00+05:00"),
-        ("valid_until", "9999-12-31T23:59:59-05:00"),
+        ("valid_from", "0001-13-01T00:00:00+05:00"),
+        ("valid_until", 0),
         ("last_validated", "yesterday"),
         ("recorded_at", "1969-12-31T23:59:59Z"),
         ("evidence_count", -1),
@@ -181,6 +182,13 @@ async def test_times_and_counts_out_of_bounds(wire: Wire, field: str, value: Any
 async def test_fields_of_relationships_out_of_bounds(wire: Wire, field: str, value: Any) -> None:
     done = await send(wire, lines(MEMORY, memory("m2"), {**EDGE, field: value}))
     assert faults(done) == [(3, "relationship", "r1", [field])]
+
+
+async def test_the_first_and_last_hours_of_all_years_can_be_read_back(wire: Wire) -> None:
+    times = {"valid_from": "0001-01-01T00:00:00+05:00", "valid_until": "9999-12-31T23:59:59-05:00"}
+    assert (await send(wire, lines(MEMORY, memory("m2"), {**EDGE, **times})))["bad"] == 0
+    kept = (await exported(wire))["r1"]
+    assert (kept["valid_from"][:4], kept["valid_until"][:4]) == ("0001", "9999")
 
 
 async def test_at_most_a_thousand_bad_rows_are_told_and_all_counted(wire: Wire) -> None:
@@ -201,7 +209,7 @@ async def test_rows_go_into_few_bounded_calls(wire: Wire) -> None:
 async def test_other_requests_have_their_turn(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while nothing is stored: bad rows, and relationships that wait for the memories."""
     turns, lines_of_turn = 0, Counter[int]()
-    real = readers.parse_json
+    real = parse_json
 
     def counting(raw: bytes) -> Any:
         lines_of_turn[turns] += 1
@@ -213,7 +221,7 @@ async def test_other_requests_have_their_turn(wire: Wire, monkeypatch: pytest.Mo
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(readers, "parse_json", counting)
+    monkeypatch.setattr("memories.transfer.readers.parse_json", counting)
     other = asyncio.create_task(others())
     body = lines(memory("a"), *[{"kind": "end"}] * 5_000, *[b"x"] * 5_000, *[b'{"kind":"relationship"}'] * 5_000)
     await send(wire, body)
