@@ -6,13 +6,15 @@ Both clients' dialects meet here: one answer serves both (client contract, secti
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from core.bootstrap import Tools
 from core.http import Call
+from core.lazy import lazy
 from declarations import VERSION
-from memories import cursors, etags, schemas
+from memories import cursors, etags
 from memories.documents.handlers import read_docs, read_openapi
 from memories.graph.handlers import (
     create_relationship,
@@ -41,6 +43,12 @@ from memories.stores.sqlite import SqliteStores
 from memories.text import fold, normal_tags
 from memories.transfer.handlers import create_memories, export_memories, import_part, read_import
 from memories.transfer.service import TransferService
+from memories.validation import parse
+
+if TYPE_CHECKING:
+    from memories import schemas
+else:
+    schemas = lazy("memories.schemas")
 
 __all__ = [
     "build",
@@ -90,7 +98,7 @@ async def read_health(call: Call, _services: Services) -> Response:
 
 
 async def create_memory(call: Call, services: Services) -> Response:
-    body = schemas.parse(schemas.MemoryCreate, await call.json())
+    body = parse(schemas.MemoryCreate, await call.json())
     now = services.memories.now()
     stored = await services.memories.store(call.caller, new_memory(body, now), agent(call), await call.once(now))
     # Not its version: a write that had to be sent twice may have counted twice.
@@ -99,15 +107,17 @@ async def create_memory(call: Call, services: Services) -> Response:
 
 async def read_memory(call: Call, services: Services) -> Response:
     memory_id = path_id(call)
-    asked = schemas.parse(schemas.ReadRequest, parameters(schemas.ReadRequest, call.request.query_params))
-    memory = await services.memories.read(call.caller, memory_id, asked.as_of)
+    as_of = None
+    if "as_of" in call.request.query_params:
+        as_of = parse(schemas.ReadRequest, parameters(schemas.ReadRequest, call.request.query_params)).as_of
+    memory = await services.memories.read(call.caller, memory_id, as_of)
     etags.check(etags.expected(call), memory.version, memory.updated_at)
     return _memory(call, memory)
 
 
 async def update_memory(call: Call, services: Services) -> Response:
     memory_id = path_id(call)
-    changes = schemas.parse(schemas.MemoryUpdate, await call.json()).changes()
+    changes = parse(schemas.MemoryUpdate, await call.json()).changes()
     updated = await services.memories.update(call.caller, memory_id, changes, agent(call), etags.expected(call))
     if isinstance(updated, Mismatch):
         raise etags.stale(updated)
@@ -123,11 +133,11 @@ async def delete_memory(call: Call, services: Services) -> Response:
 
 async def list_memories(call: Call, services: Services) -> Response:
     given = parameters(schemas.ListRequest, call.request.query_params)
-    return await _search(call, services, schemas.parse(schemas.ListRequest, given), every_tag=True)
+    return await _search(call, services, parse(schemas.ListRequest, given), every_tag=True)
 
 
 async def search_memories(call: Call, services: Services) -> Response:
-    return await _search(call, services, schemas.parse(schemas.SearchRequest, await call.json()))
+    return await _search(call, services, parse(schemas.SearchRequest, await call.json()))
 
 
 async def recall_memories(call: Call, services: Services) -> Response:
@@ -135,17 +145,17 @@ async def recall_memories(call: Call, services: Services) -> Response:
         given = parameters(schemas.RecallRequest, call.request.query_params)
     else:
         given = await call.json()
-    return await _search(call, services, schemas.parse(schemas.RecallRequest, given))
+    return await _search(call, services, parse(schemas.RecallRequest, given))
 
 
 async def search_neighbourhood(call: Call, services: Services) -> Response:
-    asked = schemas.parse(schemas.NeighbourhoodRequest, await call.json())
+    asked = parse(schemas.NeighbourhoodRequest, await call.json())
     near = Near(asked.memory_id, asked.max_depth, tuple(one.value for one in asked.relationship_types))
     return await _search(call, services, asked, near=near)
 
 
 async def read_recent(call: Call, services: Services) -> Response:
-    asked = schemas.parse(schemas.RecentRequest, parameters(schemas.RecentRequest, call.request.query_params))
+    asked = parse(schemas.RecentRequest, parameters(schemas.RecentRequest, call.request.query_params))
     project = asked.project or None
     activity = await services.memories.recent(call.caller, asked.days, project)
     return call.reply(recent_body(activity, asked.days, project))

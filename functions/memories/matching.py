@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from memories import schemas
 from memories.model import Memory, Neighbour
 from memories.relationship_types import RelationshipType
 from memories.text import fold
+
+if TYPE_CHECKING:
+    from memories import schemas
 
 NAMED = 2
 """Titles of one sort in a summary."""

@@ -11,10 +11,12 @@ import re
 from enum import Enum, StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from starlette.datastructures import QueryParams
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,30})?([eE][-+]?\d{1,3})?", re.ASCII)

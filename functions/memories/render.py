@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from memories import schemas
 from memories.matching import Matching, summary
 from memories.model import TOTAL_MOST, Activity, Hit, Memory, Page, Search, Statistics
+
+if TYPE_CHECKING:
+    from memories import schemas
 
 
 def memory_body(memory: Memory) -> schemas.MemoryBody:

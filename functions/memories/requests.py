@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from core.http import Call
 from core.problems import NotFound
 from memories.model import Memory, is_id, new_id
-from memories.schemas import MemoryCreate
+
+if TYPE_CHECKING:
+    from memories.schemas import MemoryCreate
 
 AGENT_LIMIT = 200
 

@@ -30,6 +30,7 @@ from infra.source import files as archive
 from memories import fields, schemas
 from memories.graph.schemas import RelatedRequest
 from memories.parameters import parameters
+from memories.validation import parse
 
 DOCUMENT: dict[str, Any] = json.loads((FOLDER / "openapi.json").read_text(encoding="utf-8"))
 PAGE = (FOLDER / "docs.html").read_text(encoding="utf-8")
@@ -151,7 +152,7 @@ def property_schema(component: str, name: str) -> jsonschema_rs.Validator:
 def taken(model: type[schemas.Request], **given_fields: Any) -> bool:
     base: dict[str, Any] = {"type": "fix", "title": "T", "content": "C"} if model is schemas.MemoryCreate else {}
     try:
-        schemas.parse(model, {**base, **given_fields})
+        parse(model, {**base, **given_fields})
     except Invalid as invalid:
         told = {one.partition(".")[0] for one in invalid.errors}
     else:
@@ -221,7 +222,7 @@ def test_times(value: Any) -> None:
 
 
 def test_a_time_beyond_the_first_year_is_the_first_moment() -> None:
-    asked = schemas.parse(schemas.SearchRequest, {"created_after": "0001-01-01T00:00:00+01:00"})
+    asked = parse(schemas.SearchRequest, {"created_after": "0001-01-01T00:00:00+01:00"})
     assert asked.created_after == datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -236,7 +237,7 @@ def test_names_in_a_query(sent: list[str]) -> None:
     )
     query = QueryParams([("relationship_types", text) for text in sent])
     try:
-        schemas.parse(RelatedRequest, parameters(RelatedRequest, query))
+        parse(RelatedRequest, parameters(RelatedRequest, query))
         good = True
     except Invalid:
         good = False

@@ -101,11 +101,10 @@ class Postgres:
     async def ask(self, statement: str, args: Sequence[object] = ()) -> Answer:
         """The same, and whether it ran twice."""
         ends = time.monotonic() + self._answer_seconds
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise self._unavailable("all connections are busy") from None
+        if self._slots.locked():
+            await self._wait_for_a_slot()
+        else:
+            await self._slots.acquire()
         try:
             answer = await self._settle(statement, args, ends)
         finally:
@@ -114,6 +113,13 @@ class Postgres:
             LOGGER.warning("The control plane answers again.")
             self._down = False
         return answer
+
+    async def _wait_for_a_slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise self._unavailable("all connections are busy") from None
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -205,15 +211,17 @@ class Postgres:
 
 
 async def _run(connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(statement.encode(), args)
-    return await cursor.fetchall() if cursor.description else []
+    # Binary: numbers arrive as they are. The result's fields are counted because `description` describes each.
+    cursor = await connection.execute(statement.encode(), args, binary=True)
+    return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
 
 def _abandon(connection: Connection, query: asyncio.Task[list[tuple[Any, ...]]]) -> None:
     """End a query that nobody waits for, without asking the server: its socket closes, so the task fails at once."""
 
     def finish(done: asyncio.Task[list[tuple[Any, ...]]]) -> None:
-        done.exception()
+        if not done.cancelled():  # as when the loop ends
+            done.exception()
         connection.pgconn.finish()
 
     query.add_done_callback(finish)

@@ -5,24 +5,31 @@ Both clients' dialects meet here: one answer serves both (client contract, secti
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.responses import Response
 
 from core.http import Call
+from core.lazy import lazy
 from core.problems import NotFound
 from memories import etags
-from memories.graph import render, schemas
+from memories.graph import render
 from memories.graph.model import ContextSearch, Relationship
 from memories.model import Mismatch, is_id, new_id
 from memories.parameters import parameters
 from memories.relationship_types import RelationshipType
 from memories.requests import agent, path_id
-from memories.schemas import Request, parse
 from memories.services import Services
 from memories.text import fold
+from memories.validation import parse
 
-R = TypeVar("R", bound=Request)
+if TYPE_CHECKING:
+    from memories.graph import schemas
+    from memories.schemas import Request
+else:
+    schemas = lazy("memories.graph.schemas")
+
+R = TypeVar("R", bound="Request")
 
 
 async def create_relationship(call: Call, services: Services) -> Response:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from memories.graph import schemas
 from memories.graph.context import structure
 from memories.graph.model import EdgeChangesSince, History, Path, Related, Relationship
 from memories.model import Version
 from memories.relationship_types import Category, RelationshipType
 from memories.render import iso, memory_body
+
+if TYPE_CHECKING:
+    from memories.graph import schemas
 
 
 def relationship_body(edge: Relationship) -> schemas.RelationshipBody:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.responses import Response
 
 from core.http import Call
+from core.lazy import lazy
 from core.problems import Invalid
-from memories import schemas
 from memories.model import Memory, is_id
 from memories.parameters import parameters
 from memories.render import iso
@@ -21,19 +21,17 @@ from memories.services import Services
 from memories.transfer.formats import Format, decode_cursor
 from memories.transfer.model import ExportPage, Kind, Place, Stored, Totals
 from memories.transfer.readers import read
-from memories.transfer.schemas import (
-    BadRowBody,
-    BatchBody,
-    BatchRequest,
-    ExportRequest,
-    ImportRequest,
-    OutcomesBody,
-    ResultBody,
-    SummaryBody,
-)
 from memories.transfer.service import BadRow, Counts, Summary
 from memories.transfer.stream import Stream
 from memories.transfer.writers import writer
+from memories.validation import parse
+
+if TYPE_CHECKING:
+    from memories import schemas as memory_schemas
+    from memories.transfer import schemas
+else:
+    memory_schemas = lazy("memories.schemas")
+    schemas = lazy("memories.transfer.schemas")
 
 FAULTS_TOLD = 100
 """Fields of a batch that are named: each of a thousand memories may have some."""
@@ -42,14 +40,14 @@ REMEMBERED_BYTES = 16 << 10
 
 
 async def create_memories(call: Call, services: Services) -> Response:
-    body = schemas.parse(BatchRequest, await call.json())
+    body = parse(schemas.BatchRequest, await call.json())
     now = services.transfer.now()
     memories: dict[int, Memory] = {}
     faults: dict[int, Mapping[str, str]] = {}
     places: dict[str, int] = {}
     for index, item in enumerate(body.memories):
         try:
-            memory = new_memory(schemas.parse(schemas.MemoryCreate, _object(item)), now)
+            memory = new_memory(parse(memory_schemas.MemoryCreate, _object(item)), now)
         except Invalid as invalid:
             faults[index] = invalid.errors
             continue
@@ -66,7 +64,7 @@ async def create_memories(call: Call, services: Services) -> Response:
 
 
 async def export_memories(call: Call, services: Services) -> Response:
-    asked = schemas.parse(ExportRequest, parameters(ExportRequest, call.request.query_params))
+    asked = parse(schemas.ExportRequest, parameters(schemas.ExportRequest, call.request.query_params))
     place = Place(Kind.MEMORY) if asked.cursor is None else decode_cursor(asked.cursor)
     current = asked.format is Format.JSON
     totals, pages = await services.transfer.export(call.caller, place, asked.limit, current=current)
@@ -80,7 +78,7 @@ async def export_memories(call: Call, services: Services) -> Response:
 
 async def import_part(call: Call, services: Services) -> Response:
     transfer = services.transfer
-    asked = schemas.parse(ImportRequest, parameters(ImportRequest, call.request.query_params))
+    asked = parse(schemas.ImportRequest, parameters(schemas.ImportRequest, call.request.query_params))
     if (asked.import_id is None) != (asked.part is None):
         missing = "part" if asked.part is None else "import_id"
         raise Invalid("A part of an import needs import_id and part.", errors={missing: "is missing"})
@@ -129,8 +127,8 @@ def _refused(faults: Mapping[int, Mapping[str, str]]) -> Invalid:
     return Invalid(f"Nothing was stored, because the batch is not valid: {_told(told)}{more}.", errors=told)
 
 
-def _batch_body(stored: Mapping[int, Stored], faults: Mapping[int, Mapping[str, str]]) -> BatchBody:
-    results: list[ResultBody] = [
+def _batch_body(stored: Mapping[int, Stored], faults: Mapping[int, Mapping[str, str]]) -> schemas.BatchBody:
+    results: list[schemas.ResultBody] = [
         {
             "index": index,
             "status": 201 if one.version == 1 else 200,
@@ -172,12 +170,12 @@ async def _written(
 # Import.
 
 
-async def _take(call: Call, services: Services, body: bytes) -> SummaryBody:
+async def _take(call: Call, services: Services, body: bytes) -> schemas.SummaryBody:
     upload = read(body, call.request.headers.get("content-type", ""), services.transfer.now())
     return _summary_body(upload.format, await services.transfer.take(call.caller, upload.rows, agent(call)))
 
 
-def _summary_body(format_: Format, summary: Summary) -> SummaryBody:
+def _summary_body(format_: Format, summary: Summary) -> schemas.SummaryBody:
     return {
         "format": format_.value,
         "rows": summary.rows,
@@ -189,7 +187,7 @@ def _summary_body(format_: Format, summary: Summary) -> SummaryBody:
     }
 
 
-def _outcomes(counts: Counts) -> OutcomesBody:
+def _outcomes(counts: Counts) -> schemas.OutcomesBody:
     return {
         "created": counts.created,
         "updated": counts.updated,
@@ -198,7 +196,7 @@ def _outcomes(counts: Counts) -> OutcomesBody:
     }
 
 
-def _bad_row(row: BadRow) -> BadRowBody:
+def _bad_row(row: BadRow) -> schemas.BadRowBody:
     return {
         "row": row.number,
         "kind": row.kind.value if row.kind else None,
@@ -207,7 +205,7 @@ def _bad_row(row: BadRow) -> BadRowBody:
     }
 
 
-def _shortened(summary: SummaryBody) -> SummaryBody:
+def _shortened(summary: schemas.SummaryBody) -> schemas.SummaryBody:
     """`summary` with as many bad rows as are remembered."""
     room, kept = REMEMBERED_BYTES, 0
     for row in summary["bad_rows"]:

@@ -12,21 +12,26 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from core.body import DEPTH_LIMIT, parse_json
+from core.lazy import lazy
 from core.problems import Invalid
 from declarations import BODY_LIMIT_BYTES
 from memories.graph.model import Relationship
 from memories.model import ID_LIMIT, Memory
 from memories.requests import new_memory
-from memories.schemas import parse
 from memories.transfer.formats import LISTS, LOCAL_VERSIONS, VERSION, Format, Mark
 from memories.transfer.model import Kind
-from memories.transfer.schemas import HeaderRow, MemoryRow, RelationshipRow, TimelessRow
 from memories.transfer.service import BadRow, Row
+from memories.validation import parse
+
+if TYPE_CHECKING:
+    from memories.transfer import schemas
+else:
+    schemas = lazy("memories.transfer.schemas")
 
 ROW_LIMIT_BYTES = 3 * BODY_LIMIT_BYTES
 """A content and a context, each sent as large as a body may be, and the rest."""
@@ -130,20 +135,20 @@ def _rows(lines: Iterator[_Line], at: datetime) -> Iterator[Row | BadRow | None]
 def _row(number: int, kind: Kind, value: dict[str, Any], size: int, at: datetime) -> Row | BadRow:
     try:
         if kind is Kind.MEMORY:
-            return Row(number, _memory(parse(MemoryRow, value), at), size)
+            return Row(number, _memory(parse(schemas.MemoryRow, value), at), size)
         if value.get("id") is None or "properties" in value:
-            return Row(number, _timeless(parse(TimelessRow, value), at), size, timeless=True)
-        return Row(number, _relationship(parse(RelationshipRow, value), at), size)
+            return Row(number, _timeless(parse(schemas.TimelessRow, value), at), size, timeless=True)
+        return Row(number, _relationship(parse(schemas.RelationshipRow, value), at), size)
     except Invalid as invalid:
         return BadRow(number, kind, _id(value), invalid.errors)
 
 
-def _memory(row: MemoryRow, at: datetime) -> Memory:
+def _memory(row: schemas.MemoryRow, at: datetime) -> Memory:
     created_at = row.created_at or row.updated_at or at
     return replace(new_memory(row, created_at), updated_at=row.updated_at or created_at, version=row.version)
 
 
-def _relationship(row: RelationshipRow, at: datetime) -> Relationship:
+def _relationship(row: schemas.RelationshipRow, at: datetime) -> Relationship:
     created_at = row.created_at or at
     return Relationship(
         id=row.id,
@@ -168,7 +173,7 @@ def _relationship(row: RelationshipRow, at: datetime) -> Relationship:
     )
 
 
-def _timeless(row: TimelessRow, at: datetime) -> Relationship:
+def _timeless(row: schemas.TimelessRow, at: datetime) -> Relationship:
     """A relationship that held when its file was written. The same one has the same id in every file."""
     told = row.properties
     same = [row.from_memory_id, row.to_memory_id, row.type, float(told.strength), float(told.confidence), told.context]
@@ -252,7 +257,7 @@ def _id(value: dict[str, Any]) -> str | None:
 def _made_at(text: object, now: datetime) -> datetime:
     """When a file was written, which is not in the future."""
     try:
-        told = parse(HeaderRow, {"at": text}).at
+        told = parse(schemas.HeaderRow, {"at": text}).at
     except Invalid:
         return now
     return now if told is None else min(told, now)

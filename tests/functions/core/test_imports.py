@@ -8,7 +8,9 @@ import sys
 from declarations import MEMORIES
 from tests.functions.twins import SETTINGS
 
-NOT_BEFORE_NEED = ("psycopg", "supabase", "stripe", "sentry_sdk", "google.cloud.secretmanager", "httpx", "requests")
+NOT_BEFORE_NEED = (
+    *("psycopg", "pydantic", "supabase", "stripe", "sentry_sdk", "google.cloud.secretmanager", "httpx", "requests"),
+)
 
 PROGRAM = """
 import sys, types
