@@ -1,7 +1,7 @@
 """Matching a request to a declared route: Starlette's path syntax, our own answers for 404 and 405.
 
-Fixed paths are looked up before those with a parameter, whatever the order of the declaration. A trailing slash is
-another path: nothing is ever redirected.
+A fixed path is never one with a parameter, whatever the order of the declaration and whatever its methods. A trailing
+slash is another path: nothing is ever redirected.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class Routes:
         """
         wanted = "GET" if method == "HEAD" else method
         fixed = self._fixed.get(path)
-        if fixed and wanted in fixed:
-            return fixed[wanted], {}
-        for pattern, methods in self._patterns:
-            found = pattern.match(path)
-            if found and wanted in methods:
-                return methods[wanted], found.groupdict()
+        if fixed is not None:
+            if wanted in fixed:
+                return fixed[wanted], {}
+        else:
+            for pattern, methods in self._patterns:
+                found = pattern.match(path)
+                if found and wanted in methods:
+                    return methods[wanted], found.groupdict()
         allowed = self.allowed(path)
         raise MethodNotAllowed(f"This path does not take {method}. It takes {allowed}.", headers={"Allow": allowed})
 
@@ -52,7 +54,7 @@ class Routes:
             NotFound: no route has this path.
         """
         methods = set(self._fixed.get(path, ()))
-        for pattern, others in self._patterns:
+        for pattern, others in () if methods else self._patterns:
             if pattern.match(path):
                 methods |= set(others)
         if not methods:
