@@ -23,11 +23,11 @@ TAGS_LIMIT = 50
 TAG_LIMIT = 100
 FOLDED_LIMIT_BYTES = 3 << 20
 """Text as it is searched may be several times longer. A row of Turso and sqld holds under 5 MB in all."""
-TOTAL_MOST = 100
-"""How far the matches of a search are counted: all that a Free workspace may hold, two pages elsewhere.
+TOTAL_MOST = 101
+"""How far the matches of a search are counted: one more than a Free workspace may hold, two pages elsewhere.
 
-Among 10,000 memories in PostgreSQL a word that every tenth holds took 2.4 ms when it was counted this far, 4.6 as far as
-200, and about 10 to 1,000 (CPU of the server, ten results): to count takes longer than to find the best ones.
+Among 10,000 memories in PostgreSQL a word that every tenth holds took 2.4 ms when it was counted as far as 100, 4.6 as
+far as 200, and about 10 to 1,000 (CPU of the server, ten results): to count takes longer than to find the best ones.
 """
 NEIGHBOURS_MOST = 20
 """Neighbours that are mentioned beside each hit, as many as the reference shows related memories."""

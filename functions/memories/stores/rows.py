@@ -118,22 +118,22 @@ def author_values(author: Author, *verbs: str) -> dict[str, SqlValue]:
     }
 
 
-def to_memory(row: Row) -> Memory:
+def to_memory(row: Sequence[Any]) -> Memory:
     """A memory from MEMORY_COLUMNS."""
     id_, type_, title, content, summary, tags, importance, confidence, context, created, updated, version = row
     return Memory(
-        id=cast(str, id_),
-        type=cast(str, type_),
-        title=cast(str, title),
-        content=cast(str, content),
-        summary=cast("str | None", summary),
-        tags=tuple(orjson.loads(cast(str, tags))),
-        importance=cast(float, importance),
-        confidence=cast(float, confidence),
-        context=None if context is None else orjson.loads(cast(str, context)),
+        id=id_,
+        type=type_,
+        title=title,
+        content=content,
+        summary=summary,
+        tags=tuple(orjson.loads(tags)),
+        importance=importance,
+        confidence=confidence,
+        context=None if context is None else orjson.loads(context),
         created_at=from_micros(created),
         updated_at=from_micros(updated),
-        version=cast(int, version),
+        version=version,
     )
 
 

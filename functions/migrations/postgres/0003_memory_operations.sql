@@ -2,8 +2,9 @@
 
 SET LOCAL ROLE memory_owner;
 
--- Keep the state that an update replaces: the newest 100 of a memory (VERSIONS_KEPT in functions/memories/stores/rows.py;
--- a test compares them). Versions are different whole numbers from 1, so up to 100 there is nothing to count.
+-- Keep the state that an update replaces: the newest 100 of a memory (VERSIONS_KEPT in
+-- functions/memories/stores/rows.py; a test compares them). Versions are different whole numbers from 1, so up to 100
+-- there is nothing to count.
 CREATE FUNCTION memory.keep_version()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE
@@ -35,7 +36,9 @@ RETURNS SETOF memory.memory_row
 LANGUAGE sql VOLATILE
 AS $$
     INSERT INTO memory.memories AS m
-    SELECT new.* FROM jsonb_array_elements(rows) sent (columns) CROSS JOIN memory.new_memory(columns || '{"version": 1}') new
+    SELECT new.*
+    FROM jsonb_array_elements(rows) sent (columns)
+    CROSS JOIN memory.new_memory(columns || '{"version": 1}') new
     ORDER BY new.id
     ON CONFLICT (workspace_id, id) DO UPDATE SET
         type = excluded.type, title = excluded.title, content = excluded.content, summary = excluded.summary,
@@ -117,8 +120,8 @@ AS $$
     )
 $$;
 
--- `changes` holds the columns that change, and the texts folded; a null in it is set. No row: there is no such memory. A
--- row without a memory: it is at another revision than expected, at this one.
+-- `changes` holds the columns that change, and the texts folded; a null in it is set. No row: there is no such memory.
+-- A row without a memory: it is at another revision than expected, at this one.
 CREATE FUNCTION memory.change(workspace text, wanted text, changes jsonb, versions bigint[], moments bigint[])
 RETURNS TABLE (current_version bigint, current_at bigint, changed memory.memory_row)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -16,8 +16,8 @@ AS $$
     SELECT EXISTS (SELECT FROM reached WHERE reached.id = goal)
 $$;
 
--- Let nobody else make relationships of a type until the end of the transaction, so that none closes a cycle with one that
--- is not yet to be seen.
+-- Let nobody else make relationships of a type until the end of the transaction, so that none closes a cycle with one
+-- that is not yet to be seen.
 CREATE FUNCTION memory.hold_type(type text)
 RETURNS void
 LANGUAGE sql VOLATILE

@@ -1,4 +1,5 @@
--- What is asked about relationships: what is related, the way between two memories, history, changes, contexts. See 0002.
+-- What is asked about relationships: what is related, the way between two memories, history, changes, contexts. See
+-- 0002.
 
 SET LOCAL ROLE memory_owner;
 
@@ -150,7 +151,8 @@ BEGIN
 END
 $$;
 
--- Rows of two parts: 0 recorded, 1 ended. One more than `most` is picked of each, and nulls stand for what does not fit.
+-- Rows of two parts: 0 recorded, 1 ended. One more than `most` is picked of each, and nulls stand for what does not
+-- fit.
 CREATE FUNCTION memory.changes(workspace text, since bigint, most bigint, bytes bigint)
 RETURNS TABLE (part integer, edge memory.relationship_row)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -33,7 +33,8 @@ BEGIN
 END
 $$;
 
--- Memories after an id (null: none), then relationships after another one. The first row says of which kind more follow.
+-- Memories after an id (null: none), then relationships after another one. The first row says of which kind more
+-- follow.
 CREATE FUNCTION memory.export_page(
     workspace text, after_memory text, after_relationship text, most bigint, only_current boolean, bytes bigint
 )
@@ -101,8 +102,8 @@ BEGIN
 END
 $$;
 
--- Store memories with their own times, unless what is there is as new. Gives those that were stored, and whether each is
--- new: a row that an insert has made has not been locked by anybody yet.
+-- Store memories with their own times, unless what is there is as new. Gives those that were stored, and whether each
+-- is new: a row that an insert has made has not been locked by anybody yet.
 CREATE FUNCTION memory.import_memories(workspace text, rows jsonb)
 RETURNS TABLE (id text, created boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -113,7 +114,9 @@ BEGIN
     PERFORM set_config('memory.workspace', workspace, true);
     RETURN QUERY
     INSERT INTO memory.memories AS m
-    SELECT new.* FROM jsonb_array_elements(rows) sent (columns) CROSS JOIN memory.new_memory(columns) new ORDER BY new.id
+    SELECT new.*
+    FROM jsonb_array_elements(rows) sent (columns) CROSS JOIN memory.new_memory(columns) new
+    ORDER BY new.id
     ON CONFLICT (workspace_id, id) DO UPDATE SET
         type = excluded.type, title = excluded.title, content = excluded.content, summary = excluded.summary,
         tags = excluded.tags, importance = excluded.importance, confidence = excluded.confidence,
@@ -138,7 +141,7 @@ DECLARE
 BEGIN
     SELECT r.* INTO held FROM memory.relationships r WHERE r.id = new.id FOR NO KEY UPDATE;
     IF FOUND THEN
-        IF held.updated_at >= new.updated_at THEN
+        IF held.updated_at >= new.updated_at OR (timeless AND held.valid_until IS NULL) THEN
             RETURN 'unchanged';
         END IF;
         IF held.valid_until IS NOT NULL AND new.valid_until IS NULL
@@ -177,8 +180,8 @@ BEGIN
 END
 $$;
 
--- The outcomes, in the order of `rows`. One import at a time; the types of all are held before the first is taken in, and
--- so are those of what they replace.
+-- The outcomes, in the order of `rows`. One import at a time; the types of all are held before the first is taken in,
+-- and so are those of what they replace.
 CREATE FUNCTION memory.import_relationships(workspace text, rows jsonb, timeless boolean)
 RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

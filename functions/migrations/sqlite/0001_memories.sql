@@ -160,7 +160,7 @@ BEGIN
   SELECT new.place, coalesce(
     (
       SELECT CASE
-        WHEN held.updated_at >= new.updated_at THEN 'unchanged'
+        WHEN held.updated_at >= new.updated_at OR (new.timeless AND held.valid_until IS NULL) THEN 'unchanged'
         WHEN held.valid_until IS NOT NULL AND new.valid_until IS NULL AND EXISTS (
           WITH RECURSIVE reached (id) AS (
             SELECT held.to_id

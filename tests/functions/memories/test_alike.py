@@ -134,16 +134,12 @@ edge_contexts = (
 )
 
 
-def times(recorded: datetime, begun: int | None, ended: int | None) -> dict[str, datetime | None]:
-    """Those of a relationship that was recorded at a moment; `begun` and `ended` are steps from there."""
-
-    def step(steps: int | None) -> datetime | None:
-        return None if steps is None else recorded + timedelta(microseconds=steps)
-
+def begun_and_ended(recorded: datetime, begun: int | None, ended: int | None) -> dict[str, Any]:
+    """The times of a relationship that was recorded at a moment; `begun` and `ended` are steps from there."""
     return {
         **dict.fromkeys(("created_at", "updated_at", "recorded_at"), recorded),
-        "valid_from": step(begun or 0),
-        "valid_until": step(ended),
+        "valid_from": recorded + timedelta(microseconds=begun or 0),
+        "valid_until": None if ended is None else recorded + timedelta(microseconds=ended),
     }
 
 
@@ -152,7 +148,7 @@ def edges_of(
 ) -> st.SearchStrategy[Relationship]:
     return st.builds(
         lambda at, begun, ended, both, **given: Relationship(
-            from_id=both[0], to_id=both[1], **times(at, begun, ended), **given
+            from_id=both[0], to_id=both[1], **begun_and_ended(at, begun, ended), **given
         ),
         at=moments,
         begun=st.sampled_from([None, None, -1, 1]),

@@ -6,6 +6,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import orjson
 import psycopg
@@ -14,14 +15,17 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from core.adapters.postgres import Postgres, StatementRefused
-from core.ports import Statement, StoreAddress
+from core.ports import SqlValue, Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
 from memories.graph.ports import Cycle, UnknownEnds
-from memories.model import Changes, Near, Search
+from memories.model import Changes, Near, Position, Search
 from memories.ports import KeyReused
 from memories.stores.postgres import PostgresStore, PostgresStores
-from memories.stores.postgres.base import KEY_REUSED
+from memories.stores.postgres.base import KEY_REUSED, to_json
+from memories.stores.postgres.search import wanted as wanted_of
+from memories.stores.rows import VERSIONS_KEPT
+from memories.text import fold
 from memories.transfer.model import Part
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.memories.conftest import Rows
@@ -60,7 +64,7 @@ async def filled(rows: Rows, shared_control_plane: ControlPlaneUrls) -> Rows:
     return rows
 
 
-async def everything(rows: Rows) -> list[list[tuple[object, ...]]]:
+async def everything(rows: Rows) -> list[list[tuple[SqlValue, ...]]]:
     statements = [Statement(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
     return [one.rows for one in await rows.batch(statements, write=False)]
 
@@ -382,6 +386,16 @@ async def test_opening_a_workspace_again_changes_nothing(shared_control_plane: C
     assert fences.rows == [(1, "open")]
 
 
+def test_what_is_between_two_texts_is_in_no_folded_text(shared_control_plane: ControlPlaneUrls) -> None:
+    """So no needle is found in it, or across it."""
+    with psycopg.connect(shared_control_plane.owner) as connection:
+        [(between,)] = connection.execute("SELECT memory.separator()").fetchall()
+    text = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    folded = "".join(fold(text[start : start + 500]) for start in range(0, len(text), 500))
+    assert between
+    assert not set(between) & set(folded)
+
+
 def test_an_address_names_a_workspace(postgres: Postgres) -> None:
     for url in ("postgres:", "postgres:nonsense", "http://db.localhost:1"):
         with pytest.raises(ValueError, match="UUID"):
@@ -423,6 +437,77 @@ def test_what_is_rare_is_found_by_the_index(
     assert "Seq Scan" not in plan
 
 
+async def test_both_ways_of_a_search_give_the_same(rows: Rows, shared_control_plane: ControlPlaneUrls) -> None:
+    """Along the order of results, and by the index of texts or of tags: which is taken depends on how many match."""
+    words = ("cache", "Cached", "retry", "100%", "snake_case", "Straße", "db")
+    many = [
+        memory(
+            f"m{number:03}",
+            title=words[number % 7],
+            content=" ".join(words[: number % 5]) + "." * (number % 3),
+            tags=(f"t{number % 4}", words[number % 3].lower()),
+            importance=number % 4 / 4,
+            at=NOW + timedelta(microseconds=number % 6),
+        )
+        for number in range(180)
+    ]
+    await rows.store.put_many(many, ANN)
+    positions = [None, *(Position(exact, 0.5, NOW + timedelta(microseconds=2), "m050") for exact in (True, False))]
+    searches = [
+        find(query, tags=tags, every_tag=every_tag, after=after, limit=limit, offset=0 if after else offset)
+        for query in ("", "cache", "retry", "100%", "straße", "nowhere")
+        for tags, every_tag in (((), False), (("t1", "t2"), False), (("t1", "cache"), True))
+        for after in positions
+        for limit, offset in ((3, 0), (7, 5), (500, 0))
+        if query or tags
+    ]
+    found_some = 0
+    async with await AsyncConnection.connect(shared_control_plane.owner) as connection:
+        await connection.execute("SET ROLE memory_owner")
+        await connection.execute("SET search_path = pg_catalog")
+        await connection.execute("SELECT set_config('memory.workspace', %s, true)", [rows.workspace])
+        for one in searches:
+            wanted = to_json(wanted_of(one))
+            ways = [
+                await all_of(
+                    connection,
+                    f"SELECT (memory.{way}(jsonb_populate_record(NULL::memory.wanted, %s::jsonb || %s))).*",
+                    wanted,
+                    Jsonb({"by_tag": by_tag}),
+                )
+                for way, by_tag in (("scan", False), ("find", False), ("find", True))
+                if not (way == "find" and not (one.tags if by_tag else one.needles))
+            ]
+            assert ways[1:] == ways[:1] * (len(ways) - 1), one
+            found_some += bool(ways[0][0][1])
+    assert found_some > len(searches) / 2
+
+
+@pytest.mark.parametrize(("every", "along"), [(399, False), (1, True)])
+async def test_the_way_depends_on_how_many_match(
+    rows: Rows, shared_control_plane: ControlPlaneUrls, every: int, *, along: bool
+) -> None:
+    many = [memory(f"m{number}", content="retry" if number % every else "cache") for number in range(1, 400)]
+    await rows.store.put_many(many, ANN)
+    async with await AsyncConnection.connect(shared_control_plane.owner) as connection:
+        await connection.execute("SET ROLE memory_owner")
+        await connection.execute("SELECT set_config('memory.workspace', %s, true)", [rows.workspace])
+        wanted = to_json(wanted_of(find("cache")))
+        chosen = await all_of(
+            connection, "SELECT scan FROM memory.choose(jsonb_populate_record(NULL::memory.wanted, %s::jsonb))", wanted
+        )
+    assert chosen == [(along,)]
+    assert len(await found(rows.store, find("cache"))) == (50 if along else 1)
+
+
+async def test_as_many_earlier_states_are_kept_as_the_code_says(rows: Rows) -> None:
+    await put(rows.store, memory("a"))
+    for number in range(VERSIONS_KEPT + 3):
+        await rows.store.update("a", Changes({"title": f"{number}"}), NOW + number * SECOND, ANN)
+    [kept] = await rows.batch([Statement("SELECT count(*), min(version) FROM memory_versions")], write=False)
+    assert kept.rows == [(VERSIONS_KEPT, 4)]
+
+
 async def test_writers_of_two_processes(rows: Rows, shared_control_plane: ControlPlaneUrls) -> None:
     """Memories that come and go while relationships between them are made: none outlives its ends, no cycle closes."""
     pools = [Postgres(Secret(shared_control_plane.memories)) for _ in range(2)]
@@ -438,6 +523,11 @@ async def test_writers_of_two_processes(rows: Rows, shared_control_plane: Contro
             if turn % 4 == 0:
                 await store.delete(two)
                 await store.put(memory(two), BOB)
+            if turn % 4 == 1:
+                await store.put_many([memory(name) for name in dict.fromkeys((two, *names)) if name != one], BOB)
+            if turn % 4 == 2:
+                moved = [edge(two, one, type_, edge_id=f"i{turn}-{type_}") for type_ in ("CAUSES", "SOLVES")]
+                await store.import_relationships(moved[:: 1 if step % 2 else -1], BOB, timeless=True)
 
     await asyncio.gather(*(work(stores[step % 2], step) for step in range(1, 9)))
     for pool in pools:
@@ -445,9 +535,10 @@ async def test_writers_of_two_processes(rows: Rows, shared_control_plane: Contro
     known = "(SELECT id FROM memories)"
     dangling = f"SELECT id FROM relationships WHERE from_id NOT IN {known} OR to_id NOT IN {known}"
     cycles = """
-        WITH RECURSIVE walk (start, id) AS (
-            SELECT from_id, to_id FROM relationships
-            UNION SELECT walk.start, r.to_id FROM walk JOIN relationships r ON r.from_id = walk.id
+        WITH RECURSIVE walk (type, start, id) AS (
+            SELECT type, from_id, to_id FROM relationships
+            UNION SELECT r.type, walk.start, r.to_id
+            FROM walk JOIN relationships r ON r.from_id = walk.id AND r.type = walk.type
         ) SELECT start FROM walk WHERE start = id"""
     found = await rows.batch([Statement(dangling), Statement(cycles)], write=False)
     assert [one.rows for one in found] == [[], []]

@@ -11,7 +11,7 @@ import pytest
 
 from core.ports import Database, Statement
 from memories.graph.model import Relationship
-from memories.model import Changes, Memory, Search
+from memories.model import TOTAL_MOST, Changes, Memory, Search
 from memories.ports import KeyReused, Store
 from memories.stores.rows import PAGE_BYTES
 from memories.transfer.model import ExportPage, Kind, Outcome, Part, Place, Stored, Totals
@@ -62,7 +62,7 @@ async def test_many_are_stored_as_one_would_be(store: Store, database: Database)
     for one in many:
         expected = replace(one, created_at=old.created_at, version=2) if one.id == "m050" else one
         assert await store.get(one.id) == expected
-    assert (await search(store, find("strasse", tags=("SS",), languages=("c",)))).total == 137
+    assert (await search(store, find("strasse", tags=("SS",), languages=("c",)))).total == min(137, TOTAL_MOST)
     assert await store.get_as_of("m050", NOW - MICROSECOND) == old
     assert len(await store.related("other", (), 1, 20) or ()) == 1
     [read] = await database.batch(
@@ -98,7 +98,9 @@ async def test_a_batch_once(store: Store) -> None:
 async def export(store: Store, limit: int, *, current: bool = False) -> tuple[list[ExportPage], list[str], list[str]]:
     pages = []
     place: Place | None = Place(Kind.MEMORY)
-    while place is not None:
+    for _ in range(50):
+        if place is None:
+            break
         page = await store.export_page(place, limit=limit, current=current)
         assert len(page.memories) + len(page.relationships) <= limit
         assert page.memories or page.relationships or page.next is None
@@ -199,7 +201,7 @@ async def test_importing_many_memories(store: Store) -> None:
     await put(store, *many[::50])
     outcomes = await store.import_memories(many, ANN)
     assert outcomes == [CREATED if number % 50 else UNCHANGED for number in range(150)]
-    assert (await search(store, Search())).total == 150
+    assert (await store.totals()).memories == 150
 
 
 # Import of relationships.
@@ -350,3 +352,15 @@ async def test_a_part_is_finished_once(store: Store) -> None:
     await asyncio.gather(*(store.finish_part("i", part, forget_before=NOW) for part in parts))
     [kept] = await store.parts("i")
     assert kept in parts
+
+
+async def test_a_relationship_without_times_never_changes_one_that_holds(store: Store) -> None:
+    """A file without a date is read anew each time: its rows are later, but say nothing new."""
+    await put(store, memory("a"), memory("b"))
+    first = edge("a", "b", edge_id="rel_of_it")
+    again = edge("a", "b", edge_id="rel_of_it", at=NOW + timedelta(days=1))
+    assert await bring(store, [first], timeless=True) == [CREATED]
+    assert await bring(store, [again], timeless=True) == [UNCHANGED]
+    assert await store.relationship("rel_of_it") == first
+    await store.invalidate("rel_of_it", NOW + timedelta(hours=1), ANN)
+    assert await bring(store, [again], timeless=True) == [UPDATED]  # the file says that it holds

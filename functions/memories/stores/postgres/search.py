@@ -12,12 +12,15 @@ from memories.text import fold
 
 _SEARCH = "SELECT total, picked, neighbours, (hit).* FROM memory.search(%s, %s::jsonb, %s, %s)"
 
+_TYPES = {type_.value: type_ for type_ in RelationshipType}
+"""Sooner than to ask the enumeration, of which a page has a thousand."""
+
 
 class Searches(Part):
     """`memories.ports.MemoryStore.search`."""
 
     async def search(self, search: Search) -> Page | None:
-        rows = (await self._ask(_SEARCH, to_json(_wanted(search)), PAGE_BYTES, NEIGHBOURS_MOST)).rows
+        rows = (await self._ask(_SEARCH, to_json(wanted(search)), PAGE_BYTES, NEIGHBOURS_MOST)).rows
         if not rows:
             return None
         total, picked = rows[0][:2]
@@ -25,12 +28,12 @@ class Searches(Part):
         return Page(hits, total, more=picked > len(hits))
 
 
-def _wanted(search: Search) -> dict[str, object]:
+def wanted(search: Search) -> dict[str, object]:
     """`memory.wanted`, without the fields that filter nothing."""
     # The index of texts serves one group of needles: the longest ones, which are the rarest.
     groups = sorted(search.needles, key=lambda needles: min(map(len, needles)), reverse=True)
     tags = [fold(tag) for tag in search.tags]
-    wanted: dict[str, object] = {
+    found: dict[str, object] = {
         "needles": like_patterns(groups[0]) if groups else None,
         "texts": [array(like_patterns(needles)) for needles in groups[1:]],
         "types": search.types,
@@ -44,16 +47,16 @@ def _wanted(search: Search) -> dict[str, object]:
         "created_after": micros_or_none(search.created_after),
         "created_before": micros_or_none(search.created_before),
     }
-    wanted = {name: value for name, value in wanted.items() if value not in (None, [], ())}
-    wanted |= {"exact": search.exact, "most": search.limit + 1, "skipped": search.offset, "count_most": TOTAL_MOST}
+    found = {name: value for name, value in found.items() if value not in (None, [], ())}
+    found |= {"exact": search.exact, "most": search.limit + 1, "skipped": search.offset, "count_most": TOTAL_MOST}
     if search.exact:
-        wanted["exact_key"] = title_key(search.exact)
+        found["exact_key"] = title_key(search.exact)
     if search.near is not None:
-        wanted |= {"near": search.near.memory_id, "depth": search.near.depth}
-        wanted |= {"near_edges": search.near.types} if search.near.types else {}
+        found |= {"near": search.near.memory_id, "depth": search.near.depth}
+        found |= {"near_edges": search.near.types} if search.near.types else {}
     if search.after is not None:
-        wanted |= _after(search.after)
-    return wanted
+        found |= _after(search.after)
+    return found
 
 
 def _after(position: Position) -> dict[str, object]:
@@ -66,7 +69,7 @@ def _after(position: Position) -> dict[str, object]:
     }
 
 
-def _neighbours(found: str | None) -> tuple[Neighbour, ...]:
-    if found is None:
+def _neighbours(listed: str | None) -> tuple[Neighbour, ...]:
+    if listed is None:
         return ()
-    return tuple(Neighbour(RelationshipType(type_), title, outgoing) for type_, title, outgoing in orjson.loads(found))
+    return tuple(Neighbour(_TYPES[type_], title, outgoing) for type_, title, outgoing in orjson.loads(listed))
