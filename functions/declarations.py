@@ -169,9 +169,7 @@ class ProvisioningSettings(AdmissionSettings):
 def _route(
     method: str, path: str, handler: str, access: Access, *, body_bytes: int = BODY_LIMIT_BYTES, once: bool = False
 ) -> Route:
-    return Route(
-        method=method, path=PREFIX + path, handler=handler, access=access, body_bytes=body_bytes, once=once
-    )
+    return Route(method=method, path=PREFIX + path, handler=handler, access=access, body_bytes=body_bytes, once=once)
 
 
 MEMORIES = Function(

@@ -220,6 +220,9 @@ class Components:
             rest = options[2:]
             del cleaned["anyOf"]
             cleaned |= {"anyOf": [{"$ref": REF + loose}, *rest]} if rest else {"$ref": REF + loose}
+        elif len(options) == 2 and options[1] == {"type": "null"} and isinstance(options[0].get("type"), str):
+            del cleaned["anyOf"]
+            cleaned |= options[0] | _nullable(options[0])
         return cleaned
 
     def _names(self, schema: Schema) -> Schema:
@@ -260,10 +263,9 @@ def _nullable(schema: Schema) -> Schema:
 
 
 def _without_null(field: Schema) -> Schema:
-    options = [option for option in field.get("anyOf", []) if option != {"type": "null"}]
-    if not options:
-        return field
-    rest = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
-    shown = options[0] if len(options) == 1 else {"anyOf": options}
-    default = {"default": field["default"]} if field.get("default") not in (None, []) else {}
-    return {**rest, **shown, **default}
+    """What is left of a field in a query, where null cannot be written, and an empty list is not sent."""
+    shown = {key: value for key, value in field.items() if (key, value) != ("default", [])}
+    if isinstance(shown.get("type"), list):
+        (shown["type"],) = (kind for kind in shown["type"] if kind != "null")
+    options = [option for option in shown.pop("anyOf", []) if option != {"type": "null"}]
+    return {**shown, **(options[0] if len(options) == 1 else {"anyOf": options} if options else {})}

@@ -86,7 +86,7 @@ class _Page:
                     yield path, method, methods[method]
 
     def _navigation(self) -> Iterator[str]:
-        # On a phone only the chapters are shown: see page.css.
+        # Where there is no room beside the text, only the chapters are shown: see page.css.
         yield '<nav aria-label="Contents"><ul>'
         yield '<li><a href="#about">How it works</a></li>'
         for tag in self._document["tags"]:
@@ -210,13 +210,14 @@ class _Page:
             return f"<code>{escape(json.dumps(schema['const']))}</code>"
         if "enum" in schema:
             return " or ".join(f"<code>{escape(str(one))}</code>" for one in schema["enum"])
-        if schema.get("type") == "array":
-            return f"list of {self._type(schema['items'])}" if schema.get("items") else "list"
         names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
         kinds = schema.get("type", "anything")
-        told = " or ".join(names.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+        kind, *null = [kinds] if isinstance(kinds, str) else kinds
+        told = names.get(kind, kind)
+        if kind == "array":
+            told = f"list of {self._type(schema['items'])}" if schema.get("items") else "list"
         pattern = _PATTERNS.get(schema.get("pattern", ""))
-        return f"{told}{_range(schema)}{f', {pattern}' if pattern else ''}"
+        return f"{told}{_range(schema)}{f', {pattern}' if pattern else ''}{' or null' if null else ''}"
 
     def _curl(self, path: str, method: str, operation: Json, parameters: list[Json]) -> str:
         examples = {"id": "6f1d3c1e-5b0e-4f7c-9d43-2f6d7c1b8a90", "other": "mem_3f1c8e0a5d7b4c2f9e6a1d8b7c5f4e3a"}

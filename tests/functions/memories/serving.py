@@ -50,8 +50,10 @@ def serving(prepare: Callable[[], Prepared]) -> Iterator[Served]:
     async def run() -> None:
         async with prepare() as (app, key):
             server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-            # It listens from now on: who comes before uvicorn accepts waits.
-            with socket.create_server(("127.0.0.1", 0)) as listening:
+            # The protocol is said because asyncio sends small answers at once only where it is.
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+                listening.bind(("127.0.0.1", 0))
+                listening.listen()  # from now on: who comes before uvicorn accepts waits
                 servers.append(server)
                 found.append(Served(f"http://127.0.0.1:{listening.getsockname()[1]}", key))
                 started.set()

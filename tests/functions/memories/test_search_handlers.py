@@ -122,16 +122,14 @@ async def test_bad_cursors(wire: Wire) -> None:
         await wire.store(id=f"m{number}", title="a")
     good = (await wire.ok("POST", "/search/advanced", {"query": "a", "limit": 1}))["next_cursor"]
     parts = orjson.loads(base64.urlsafe_b64decode(good + "=="))
-    forged = [
+    values: tuple[Any, ...] = (
+        *([], {}, None, 5, parts[:-1], [*parts, 1]),
+        *([parts[0], 1, *parts[2:]], [*parts[:2], "1", *parts[3:]], [*parts[:3], 1 << 60, parts[4]]),
+        *([*parts[:3], -1, parts[4]], [*parts[:4], "a/b"], [*parts[:4], None]),
+    )
+    forged: list[str] = [
         *("", "x", "%%%", "é", good[:-3], good + "AAAA"),
-        *(
-            base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
-            for value in (
-                *([], {}, None, 5, parts[:-1], [*parts, 1]),
-                *([parts[0], 1, *parts[2:]], [*parts[:2], "1", *parts[3:]], [*parts[:3], 1 << 60, parts[4]]),
-                *([*parts[:3], -1, parts[4]], [*parts[:4], "a/b"], [*parts[:4], None]),
-            )
-        ),
+        *(base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=") for value in values),
     ]
     for cursor in forged:
         answer = await wire("POST", "/search/advanced", {"query": "a", "limit": 1, "cursor": cursor})
