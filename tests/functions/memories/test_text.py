@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memories.text import _HIDDEN_MARKS, fold, normal_tags, patterns, stem
+from memories.text import _HIDDEN_MARKS, NEEDLES_MOST, fold, normal_tags, patterns, stem
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 WORDS = st.text("abcdeginrsty", min_size=1, max_size=10)
@@ -141,8 +141,18 @@ def test_patterns(query: str, expected: set[str]) -> None:
 
 def test_the_patterns_of_a_hundred_thousand_words_are_quick() -> None:
     started = time.process_time()
-    assert len(patterns(" ".join(f"{number:06}" for number in range(100_000)))) == 100_000
+    assert len(patterns(" ".join(f"{number:06}" for number in range(100_000)))) == NEEDLES_MOST
     assert time.process_time() - started < 5
+
+
+def test_of_many_words_the_longest_are_looked_for() -> None:
+    """They say the most, and what holds the whole query holds them."""
+    words = [f"w{'x' * (number % 90)}{number:02}" for number in range(90)]
+    wanted = patterns(" ".join(words))
+    assert len(wanted) == NEEDLES_MOST
+    longest = sorted(words, key=len, reverse=True)[:NEEDLES_MOST]
+    assert sorted(wanted) == sorted(longest)
+    assert patterns(" ".join(words[:40])) == tuple(sorted(words[:40], key=lambda word: (len(word), word)))
 
 
 def test_strict_is_the_phrase_alone() -> None:
