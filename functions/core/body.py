@@ -36,15 +36,26 @@ def parse_json(body: bytes) -> Any:
         Invalid: it is empty, not JSON in UTF-8 (NaN and lone surrogates are not), or nests deeper than `DEPTH_LIMIT`.
     """
     if not body:
-        raise Invalid("The body is empty. Send a JSON object.")
+        raise _invalid("is empty: send a JSON object")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # The parser's own words quote nothing of the body; they end in the position.
-        raise Invalid(f"The body is not valid JSON: {error}.") from None
+        raise _invalid(_why(body, error)) from None
     if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _depth(value) > DEPTH_LIMIT:
-        raise Invalid(f"The body is nested too deep: more than {DEPTH_LIMIT} levels.")
+        raise _invalid(f"is nested too deep: more than {DEPTH_LIMIT} levels")
     return value
+
+
+def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as fault:
+        return f"is not text in UTF-8, at byte {fault.start}"
+    return f"is not valid JSON: {error}"  # the parser's own words quote nothing of the body; they end in the position
+
+
+def _invalid(message: str) -> Invalid:
+    return Invalid(f"The body {message}.", errors={"body": message})
 
 
 def _depth(value: Any) -> int:

@@ -181,6 +181,19 @@ def _moments(schema: Schema) -> Schema:
     return _or(schema, {"type": "string", "pattern": LOCAL_MOMENT})
 
 
+_UNESCAPED_PLUS = re.compile(r"(T.*) (?=\d\d:\d\d$)")
+_WITH_SPACE = rf"^(?=.*T){LOCAL_MOMENT.strip('^$')} (?:[01][0-9]|2[0-3]):[0-5][0-9]$"
+
+
+def _with_plus(value: object) -> object:
+    """In a query an unescaped `+` means a space, and clients paste times as they got them."""
+    return _UNESCAPED_PLUS.sub(r"\1+", value) if isinstance(value, str) else value
+
+
+def _spaced(schema: Schema) -> Schema:
+    return {"anyOf": [*schema["anyOf"], {"type": "string", "pattern": _WITH_SPACE}]}
+
+
 Text = Annotated[str, Rule(AfterValidator(_no_nul), _adds(pattern=NO_NUL))]
 Filled = Rule(AfterValidator(_not_blank), _adds(pattern=NOT_BLANK))
 Title = Annotated[Text, at_most(TITLE_LIMIT), AfterValidator(str.strip), Filled]
@@ -193,6 +206,7 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 TypeOfMemory = Annotated[MemoryType, member_of(MemoryType)]
 TypeOfRelationship = Annotated[RelationshipType, member_of(RelationshipType)]
 Moment = Annotated[datetime, Rule(BeforeValidator(_moment), _moments)]
+QueryMoment = Annotated[Moment, Rule(BeforeValidator(_with_plus), _spaced)]
 Context = Annotated[dict[str, Any], AfterValidator(coerce_context)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Limit = Annotated[Whole, Field(ge=1, le=LIMIT_MOST)]

@@ -208,4 +208,4 @@ async def _search(
 
 
 def _folded(names: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(fold(name) for name in names))
+    return tuple(dict.fromkeys(folded for name in names if (folded := fold(name).strip())))

@@ -22,6 +22,7 @@ from memories.fields import (
     Limit,
     Moment,
     Offset,
+    QueryMoment,
     Summary,
     Tags,
     Text,
@@ -121,6 +122,8 @@ class SearchRequest(Request):
 class ListRequest(SearchRequest):
     """GET /memories."""
 
+    created_after: QueryMoment | None = None
+    created_before: QueryMoment | None = None
     limit: Annotated[Limit, null_is(20)] = 20
 
 
@@ -139,7 +142,7 @@ class NeighbourhoodRequest(SearchRequest):
 class ReadRequest(Request):
     """GET /memories/{id}."""
 
-    as_of: Moment | None = None
+    as_of: QueryMoment | None = None
 
 
 class RecentRequest(Request):

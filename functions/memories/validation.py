@@ -23,7 +23,7 @@ def parse(model: type[R], value: object) -> R:
     from pydantic import ValidationError  # with the model it is there already
 
     if not isinstance(value, dict):
-        raise Invalid("The body must be a JSON object.")
+        raise Invalid("The body must be a JSON object.", errors={"body": "must be a JSON object"})
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -41,8 +41,11 @@ _MESSAGES = {
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be an object",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dataclass_type": "must be an object",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "too_long": "must have at most {max_length} items",
 }
 
@@ -57,4 +60,9 @@ def _message(fault: ErrorDetails) -> str:
     if fault["type"] == "value_error":
         return str(context["error"])
     known = _MESSAGES.get(fault["type"])
-    return known.format(**context) if known else fault["msg"]
+    return known.format(**{name: _plain(value) for name, value in context.items()}) if known else fault["msg"]
+
+
+def _plain(value: object) -> object:
+    """1.0 as 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

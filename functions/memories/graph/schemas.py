@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, TypedDict
 
 from pydantic import BeforeValidator, Field
 
 from memories.fields import (
-    LOCAL_MOMENT,
     Depth,
     Few,
     Id,
     Limit,
     Moment,
     Offset,
+    QueryMoment,
     Rule,
     Schema,
     Text,
@@ -32,19 +31,6 @@ from memories.schemas import TERM_LIMIT, MemoryBody, Request
 FOUND_MOST = 100
 """Relationships that one search by context finds: what each says is found anew."""
 
-_UNESCAPED_PLUS = re.compile(r"(T.*) (?=\d\d:\d\d$)")
-_WITH_SPACE = rf"^(?=.*T){LOCAL_MOMENT.strip('^$')} (?:[01][0-9]|2[0-3]):[0-5][0-9]$"
-
-
-def _with_plus(value: object) -> object:
-    """In a query an unescaped `+` means a space, and clients paste times as they got them."""
-    return _UNESCAPED_PLUS.sub(r"\1+", value) if isinstance(value, str) else value
-
-
-def _spaced(schema: Schema) -> Schema:
-    return {"anyOf": [*schema["anyOf"], {"type": "string", "pattern": _WITH_SPACE}]}
-
-
 def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -53,7 +39,6 @@ def _one_or_several(schema: Schema) -> Schema:
     return {"anyOf": [schema, schema["items"]]}
 
 
-QueryMoment = Annotated[Moment, Rule(BeforeValidator(_with_plus), _spaced)]
 EdgeContext = Annotated[Text, at_most(CONTEXT_LIMIT)]
 Types = Annotated[list[TypeOfRelationship], Few, null_is([])]
 Phrases = Annotated[

@@ -73,7 +73,7 @@ def to_micros(moment: datetime) -> int:
 
 
 def from_micros(micros: SqlValue) -> datetime:
-    return EPOCH + timedelta(microseconds=cast(int, micros))
+    return EPOCH + cast(int, micros) * MICROSECOND
 
 
 def memory_values(memory: Memory) -> dict[str, SqlValue]:
@@ -99,7 +99,8 @@ def changed_values(changes: Mapping[str, Any]) -> dict[str, SqlValue]:
             values["context"] = None if value is None else _json(value)
             values["project_path"] = context.get("project_path")
             for key in ("languages", "frameworks"):
-                values[f"folded_{key}"] = _json(list(dict.fromkeys(fold(item) for item in context.get(key, ()))))
+                folded = dict.fromkeys(fold(item).strip() for item in context.get(key, ()))
+                values[f"folded_{key}"] = _json(list(folded))
         elif name in ("importance", "confidence"):
             values[name] = float(value)
         else:
@@ -121,6 +122,7 @@ def author_values(author: Author, *verbs: str) -> dict[str, SqlValue]:
 def to_memory(row: Sequence[Any]) -> Memory:
     """A memory from MEMORY_COLUMNS."""
     id_, type_, title, content, summary, tags, importance, confidence, context, created, updated, version = row
+    created_at = from_micros(created)  # one object for both moments, of which most memories have one
     return Memory(
         id=id_,
         type=type_,
@@ -131,8 +133,8 @@ def to_memory(row: Sequence[Any]) -> Memory:
         importance=importance,
         confidence=confidence,
         context=None if context is None else orjson.loads(context),
-        created_at=from_micros(created),
-        updated_at=from_micros(updated),
+        created_at=created_at,
+        updated_at=created_at if updated == created else from_micros(updated),
         version=version,
     )
 

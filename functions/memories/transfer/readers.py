@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,6 +41,7 @@ ROWS_MOST = 50_000
 PAUSE_LINES = 500
 """Lines that are looked at before other requests have their turn."""
 
+_INK = re.compile(rb"\S")
 _BOM = b"\xef\xbb\xbf"
 _LINES_HINTS = ("ndjson", "jsonl", "jsonlines", "json-lines")
 _UNREADABLE = f"is not a JSON object in UTF-8, or nests deeper than {DEPTH_LIMIT} levels"
@@ -77,7 +79,7 @@ def read(body: bytes, media_type: str, now: datetime) -> Upload:
     start = len(_BOM) if body.startswith(_BOM) else 0
     first = next(_lines(body, start), None)
     if first is None:
-        raise _neither("there is nothing in it")
+        raise _neither("is missing: there is nothing in the body")
     header = _object(first.raw)
     if header is None or not _is_line(header):
         document = _document(body[start:])
@@ -199,12 +201,11 @@ def _timeless(row: schemas.TimelessRow, at: datetime) -> Relationship:
 def _lines(body: bytes, start: int) -> Iterator[_Line]:
     """Lines that are not blank, by their number."""
     number = 0
-    while start < len(body):
-        end = body.find(b"\n", start)
+    while ink := _INK.search(body, start):  # a part of nothing but line breaks is passed over in one step
+        number += body.count(b"\n", start, ink.start()) + 1
+        end = body.find(b"\n", ink.start())
         end = len(body) if end < 0 else end
-        number += 1
-        if raw := body[start:end].strip():
-            yield _Line(number, raw)
+        yield _Line(number, body[ink.start() : end].strip())
         start = end + 1
 
 

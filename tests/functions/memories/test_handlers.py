@@ -197,7 +197,7 @@ async def test_faults_inside_a_list_and_several_at_once(wire: Wire) -> None:
         "tags.1": "must be text",
     }
     for body in (b"[]", b'"x"', b"1", b"null"):
-        assert await wire.bad("POST", "/memories", body) == {}
+        assert await wire.bad("POST", "/memories", body) == {"body": "must be a JSON object"}
 
 
 async def test_limits_count_what_was_sent(wire: Wire) -> None:

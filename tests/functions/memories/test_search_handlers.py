@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from core.adapters.sqlite import SqliteDatabase
+from memories.matching import TERMS_MOST, TEXT_MOST
 from memories.model import TOTAL_MOST
 from tests.functions.memories.wire import Wire, check_memory
 
@@ -189,3 +190,40 @@ async def test_neighbours_and_the_summary(wire: Wire) -> None:
     assert hits["p"]["context_summary"] == "Problem solved by Pool"
     assert (hits["c"]["relationships"], hits["c"]["context_summary"]) == ({}, "Code pattern")
     assert hits["app"]["context_summary"] == "Project"
+
+
+# What one search may cost
+
+
+async def test_only_so_much_of_a_hit_is_looked_through(wire: Wire) -> None:
+    await wire.store(id="early", content="needle " + "x " * TEXT_MOST, importance=1)
+    await wire.store(id="late", content="x " * TEXT_MOST + "needle")
+    hits = (await wire.ok("POST", "/search/advanced", {"query": "needle"}))["memories"]
+    assert [(hit["id"], hit["match_info"]["matched_fields"]) for hit in hits] == [("early", ["content"]), ("late", [])]
+    many = " ".join(f"word{number}" for number in range(TERMS_MOST + 10))
+    await wire.store(id="words", content=many)
+    [hit] = (await wire.ok("POST", "/search/advanced", {"query": many}))["memories"]
+    assert len(hit["match_info"]["matched_terms"]) == TERMS_MOST
+
+
+@pytest.mark.parametrize("offset", [2**31 - 1, 2**31])
+async def test_the_largest_offset(wire: Wire, offset: int) -> None:
+    await wire.store()
+    page = await wire.ok("GET", f"/memories?offset={offset}")
+    assert (page["memories"], page["total"], page["has_more"]) == ([], 1, False)
+    message = (await wire.bad("GET", f"/memories?offset={2**31 + 1}"))["offset"]
+    assert message == "must be at most 2147483648"
+
+
+@pytest.mark.parametrize("name", ["as_of", "created_after"])
+async def test_times_may_be_pasted_into_a_query(wire: Wire, name: str) -> None:
+    stored = await wire.store(id="m")
+    path = "/memories/m" if name == "as_of" else "/memories"
+    for sign in ("+", "%2B"):
+        await wire.ok("GET", f"{path}?{name}={stored['updated_at'].replace('+', sign)}")
+
+
+async def test_empty_names_filter_nothing(wire: Wire) -> None:
+    await wire.store(id="m", context={"languages": [" Python "]})
+    assert await found(wire, {"languages": [""], "frameworks": [" "]}) == ["m"]
+    assert await found(wire, {"languages": ["python"]}) == ["m"]
