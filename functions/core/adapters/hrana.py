@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from core import timing
 from core.adapters.http1 import HttpAnswer, HttpClient, HttpError
 from core.ports import Result, SqlValue, Statement, StatementFailed, StoreAddress
 from core.problems import Unavailable
@@ -120,6 +121,10 @@ class HranaDatabase:
         Raises:
             StoreRefused: an `Unavailable` that asks for a new address or token.
         """
+        with timing.storing():
+            return await self._batch(statements, write=write)
+
+    async def _batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
         bare = not write and len(statements) == 1  # one read is its own transaction
         steps = [_step(statements[0])] if bare else _transaction(statements, write=write)
         body = orjson.dumps({"requests": [{"type": "batch", "batch": {"steps": steps}}, {"type": "close"}]})

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from core import timing
 from core.ports import Result, Statement, StatementFailed
 from core.problems import Unavailable
 
@@ -42,7 +43,8 @@ class SqliteDatabase:
     async def batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
         """See `ports.Database.batch`."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._run, tuple(statements), write)
+        with timing.storing():
+            return await loop.run_in_executor(self._thread, self._run, tuple(statements), write)
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from core import timing
 from core.adapters.postgres import Answer, Postgres, StatementRefused
 from core.once import Once
 from core.problems import Unavailable
@@ -42,7 +43,8 @@ class Part:
     async def _ask(self, statement: str, *args: object) -> Answer:
         """Raises: Unavailable, KeyReused."""
         try:
-            return await self._postgres.ask(statement, (self._workspace, *args))
+            with timing.storing():
+                return await self._postgres.ask(statement, (self._workspace, *args))
         except Unavailable as error:  # it speaks of the control plane, which is in the same database
             detail = "The memory store does not answer. Please try again in a few seconds."
             raise Unavailable(detail, part="store") from error
@@ -100,6 +102,14 @@ def expected_arrays(expected: Sequence[Revision] | None) -> tuple[list[int] | No
     if expected is None:
         return None, None
     return [one.version for one in expected], [to_micros(one.updated_at) for one in expected]
+
+
+def changed_from(expected: Sequence[Revision] | None, at: datetime, version: int, updated_at: int) -> bool:
+    """Whether a change `at` a moment of one of these revisions makes this revision (`memory.later`)."""
+    return any(
+        version == one.version + 1 and updated_at == max(to_micros(at), to_micros(one.updated_at) + 1)
+        for one in expected or ()
+    )
 
 
 def micros_or_none(moment: datetime | None) -> int | None:
