@@ -18,6 +18,7 @@ const RESERVED = /^(x-edge-.*|x-serverless-authorization)$/;
 
 // What the platform or the framework answers, not a function: it has no instance to give, or does not know the method.
 const PLATFORM_FAILURES = new Map([
+  [404, "There is no such path in this API."],
   [405, "This path does not take this method."],
   [429, "The service is busy. Try again in a moment."],
   [502, "The service did not answer. Try again in a moment."],
@@ -148,7 +149,10 @@ function dressed(response, requestId) {
   const result = new Response(response.body, response);
   result.headers.set("X-Request-Id", requestId);
   for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
-    result.headers.set(name, value);
+    // A page of a function's own names what it may load; everything else may load nothing.
+    if (!(name === "Content-Security-Policy" && result.headers.has(name))) {
+      result.headers.set(name, value);
+    }
   }
   return result;
 }

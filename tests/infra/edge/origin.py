@@ -21,9 +21,12 @@ class Seen:
 
 @dataclass
 class Reply:
+    """`breaks_off`: the body is streamed, and the connection is closed before its end."""
+
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     body: bytes = b"{}"
+    breaks_off: bool = False
 
 
 @dataclass
@@ -50,6 +53,12 @@ def serving() -> Iterator[Origin]:
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
+            if reply.breaks_off:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(reply.body), reply.body))
+                self.close_connection = True
+                return
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             if self.command != "HEAD":

@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -48,7 +49,9 @@ class Worker:
     ) -> Answer:
         connection = http.client.HTTPConnection(self.host, timeout=20)
         try:
-            connection.request(method, target, body=body, headers=headers or {})  # type: ignore[arg-type]  # any body
+            # workerd may answer before it was sent a body that it does not want, and close: the answer is there then.
+            with suppress(BrokenPipeError):
+                connection.request(method, target, body=body, headers=headers or {})  # type: ignore[arg-type]  # any body
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())
@@ -175,6 +178,14 @@ def test_a_body_of_unknown_length_streams(worker: Worker, origin: Origin) -> Non
     assert origin.last.body == b"one,two,three"
 
 
+@pytest.mark.parametrize("size", [10, 1 << 20])
+def test_an_answer_that_breaks_off_breaks_off_for_the_caller(worker: Worker, origin: Origin, size: int) -> None:
+    """An end that the edge made up would let half an export pass for a whole one."""
+    origin.respond = lambda _: Reply(body=b"x" * size, breaks_off=True)
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        worker("GET", f"{PREFIX}/export")
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
 def test_every_method_of_a_known_path_reaches_the_function(worker: Worker, origin: Origin, method: str) -> None:
     """The function answers 405 to a method that it lacks, and knows which ones to allow."""
@@ -202,13 +213,13 @@ def test_every_declared_path_has_an_owner(worker: Worker, origin: Origin) -> Non
     assert len(origin.requests) == sum(len(function.routes) for function in FUNCTIONS)
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [404, 405, 429, 502, 503, 504])
 def test_the_platforms_plain_failures_become_problems(worker: Worker, origin: Origin, status: int) -> None:
     origin.respond = lambda _: Reply(status, {"Content-Type": "text/plain"}, b"Rate exceeded.")
     answer = worker("GET", PATH)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json["status"] == status
-    assert int(answer.headers["retry-after"]) > 0
+    assert ("retry-after" in answer.headers) is (status >= 429)
 
 
 def test_a_whole_retry_after_of_the_platform_is_kept(worker: Worker, origin: Origin) -> None:
@@ -289,3 +300,10 @@ def test_a_method_that_the_framework_does_not_know_is_a_problem(worker: Worker, 
     answer = worker("PUT", PATH)
     assert (answer.status, answer.json["title"]) == (405, "Method not allowed")
     assert "retry-after" not in answer.headers
+
+
+def test_a_functions_own_page_names_what_it_may_load(worker: Worker, origin: Origin) -> None:
+    """The docs page brings its style along, by its hash."""
+    policy = "default-src 'none'; style-src 'sha256-x'"
+    origin.respond = lambda _: Reply(200, {"Content-Type": "text/html", "Content-Security-Policy": policy}, b"<html>")
+    assert worker("GET", f"{PREFIX}/docs").headers["content-security-policy"] == policy
