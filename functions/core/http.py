@@ -48,9 +48,14 @@ class Handlers(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """One admitted request, as a handler sees it. `path` holds the parameters of the route."""
+    """One admitted request, as a handler sees it.
+
+    `headers`: lower-case names, the last of several (the request's own look-up goes through all of them each time).
+    `path` holds the parameters of the route.
+    """
 
     request: Request
+    headers: Mapping[str, str]
     route: Route
     path: Mapping[str, str]
     principal: Principal | None
@@ -89,7 +94,7 @@ class Call:
             problems.Invalid: it is malformed.
             problems.TooLarge: see `body`.
         """
-        sent = self.request.headers.get("idempotency-key")
+        sent = self.headers.get("idempotency-key")
         if sent is None:
             return None
         request = (self.route.method.encode(), self.request.scope["path"].encode(), await self.body())
@@ -97,7 +102,7 @@ class Call:
 
     def if_match(self) -> tuple[str, ...] | None:
         """See `conditions.if_match`."""
-        return if_match(self.request.headers.get("if-match"))
+        return if_match(self.headers.get("if-match"))
 
     def reply(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         return Response(orjson.dumps(body), status, headers, media_type="application/json")
@@ -185,7 +190,7 @@ class Pipeline:
         arrived = time.perf_counter()
         progress.principal = await self._tools.admission.admit(*credentials)
         progress.spent.admit = time.perf_counter() - arrived
-        call = Call(request, route, path, progress.principal, progress.request_id)
+        call = Call(request, headers, route, path, progress.principal, progress.request_id)
         handler = self._handlers[route.handler]
         try:
             return await handler(call, self._service)

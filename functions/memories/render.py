@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def memory_body(memory: Memory) -> schemas.MemoryBody:
+    created_at = iso(memory.created_at)
     return {
         "id": memory.id,
         "type": memory.type,
@@ -23,8 +24,8 @@ def memory_body(memory: Memory) -> schemas.MemoryBody:
         "importance": memory.importance,
         "confidence": memory.confidence,
         "context": memory.context,
-        "created_at": iso(memory.created_at),
-        "updated_at": iso(memory.updated_at),
+        "created_at": created_at,
+        "updated_at": created_at if memory.updated_at is memory.created_at else iso(memory.updated_at),
         "version": memory.version,
     }
 
@@ -81,4 +82,4 @@ def statistics_body(statistics: Statistics) -> dict[str, Any]:
 
 def iso(moment: datetime) -> str:
     """With microseconds, always: the order of chat messages depends on them (client contract 7.9)."""
-    return moment.isoformat(timespec="microseconds")
+    return moment.isoformat("T", "microseconds")

@@ -42,6 +42,5 @@ def path_id(call: Call, name: str = "id") -> str:
 
 def agent(call: Call) -> str:
     """What the client calls itself."""
-    headers = call.request.headers
-    name = headers.get("x-agent") or headers.get("user-agent") or ""
+    name = call.headers.get("x-agent") or call.headers.get("user-agent") or ""
     return name.replace("\0", "")[:AGENT_LIMIT]

@@ -264,7 +264,14 @@ async def test_json_arrives_whole_in_any_pieces(site: Site) -> None:
 async def test_what_is_not_json_is_a_bad_request(site: Site, body: bytes) -> None:
     answer = await site("POST", "/things", body=body)
     assert answer.status == 400
-    assert answer.json()["errors"] == []
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "body"
+    assert fault["message"] in answer.json()["detail"]
+
+
+async def test_what_is_not_utf_8_is_told_from_what_is_not_json(site: Site) -> None:
+    answer = await site("POST", "/things", body=b'{"a": "\xff"}')
+    assert answer.json()["detail"] == "The body is not text in UTF-8, at byte 7."
 
 
 @pytest.mark.parametrize("body", [b"[" * 64 + b"]" * 64, b"[" + b"{}," * 1000 + b"1]", b'"' + b"[{" * 100 + b'"'])
