@@ -180,7 +180,8 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A memory that was found, with up to `NEIGHBOURS_MOST` neighbours: by strength, then by the relationship's id."""
+    """A memory that was found, with up to `NEIGHBOURS_MOST` neighbours: by the strength of the relationship, then the
+    newest, then by its id."""
 
     memory: Memory
     neighbours: tuple[Neighbour, ...] = ()

@@ -36,6 +36,7 @@ class MemoryStore(Protocol):
 
     async def put(self, memory: Memory, author: Author, once: Once | None = None) -> Memory:
         """Store a memory, whole. One of the same id is replaced but for its `created_at`, and keeps its relationships.
+        Its `updated_at` never goes back: when the stored one is later, it becomes a microsecond more than that.
 
         Returns the memory as stored; its `version` is 1 when it is new. With a `once` that was used before for the same
         thing nothing is stored, and what it stored then is returned as it was then.

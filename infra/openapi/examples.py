@@ -155,6 +155,7 @@ CHANGES: Example = {
     "new_relationships": [EDGE],
     "invalidated_relationships": [],
     "has_more": False,
+    "next_cursor": None,
 }
 HISTORY: Example = {
     "memory_id": SOLUTION_ID,

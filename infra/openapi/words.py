@@ -41,6 +41,7 @@ FIELDS = {
     "current": "The state that the thing is in now.",
     "cursor": "`next_cursor` of the page before. Stable while memories come and go; replaces `offset`.",
     "ExportRequest.cursor": "`next_cursor` of the page before.",
+    "ChangesRequest.cursor": "`next_cursor` of the page before, sent with the same `since`.",
     "days": "How many days back.",
     "depth": "How many relationships away it is.",
     "description": "What an edge of this type from A to B says.",

@@ -13,7 +13,7 @@ from core.http import Call
 from core.lazy import lazy
 from core.problems import NotFound
 from memories import etags
-from memories.graph import render
+from memories.graph import cursors, render
 from memories.graph.model import ContextSearch, Relationship
 from memories.model import Mismatch, is_id, new_id
 from memories.parameters import parameters
@@ -123,8 +123,9 @@ async def read_history(call: Call, services: Services) -> Response:
 
 async def list_changes(call: Call, services: Services) -> Response:
     asked = _asked(call, schemas.ChangesRequest)
-    found = await services.graph.changes(call.caller, asked.since, asked.limit)
-    return call.reply(render.changes_body(asked.since, found))
+    after = cursors.decode(asked.cursor, asked.since) if asked.cursor else None
+    found = await services.graph.changes(call.caller, asked.since, asked.limit, after)
+    return call.reply(render.changes_body(asked.since, found, cursors.following(asked.since, found)))
 
 
 async def search_relationships(call: Call, services: Services) -> Response:

@@ -93,7 +93,7 @@ class Path:
 @dataclass(frozen=True, slots=True)
 class History:
     """What happened to one memory: the states it was in, newest first, and a page of all its relationships, current or
-    not, by `valid_from`, then id; `total` counts all of them."""
+    not, by `valid_from`, then `created_at`, then id; `total` counts all of them."""
 
     versions: list[Version]
     relationships: list[Relationship]
@@ -109,6 +109,22 @@ class EdgeChangesSince:
     invalidated: list[Relationship]
     more_recorded: bool
     more_invalidated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePosition:
+    """Where a list of relationships that is newest first, then by id, was left: after this one."""
+
+    at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesPosition:
+    """Where both lists of `EdgeChangesSince` were left; None: that list was at its end."""
+
+    recorded: EdgePosition | None
+    invalidated: EdgePosition | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from core.once import Once
 from memories.graph.model import (
+    ChangesPosition,
     ContextSearch,
     EdgeChanges,
     EdgeChangesSince,
@@ -31,7 +32,7 @@ class UnknownEnds:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A relationship was not made: its end leads back to its start over current relationships of the same type."""
+    """A relationship was not made: its end leads back to its start over relationships of the same type that hold."""
 
 
 class GraphStore(Protocol):
@@ -40,7 +41,8 @@ class GraphStore(Protocol):
     async def relate(
         self, relationship: Relationship, *, same_since: datetime, author: Author, once: Once | None = None
     ) -> Relationship | UnknownEnds | Cycle:
-        """Make a relationship, unless it would close a cycle of its type. One that does not hold any more closes none.
+        """Make a relationship, unless it would close a cycle of its type: its end leads to its start, or is it, over
+        relationships that end never, or later than when this one is recorded. One that has ended by then closes none.
 
         An identical one (both ends, type, strength, confidence, context, valid_until, and valid_from: the same, or in
         both the moment of recording) recorded at `same_since` or later is taken for this one, and returned.
@@ -57,7 +59,11 @@ class GraphStore(Protocol):
         author: Author,
         expected: Sequence[Revision] | None = None,
     ) -> Relationship | Mismatch | None:
-        """Change some fields. With `expected`: only when it is at one of these revisions. None: there is none."""
+        """Change some fields. With `expected`: only when it is at one of these revisions. None: there is none.
+
+        `updated_at` becomes `at`, here and in `reinforce` and `invalidate`, but at least a microsecond more than it
+        was: it may have come from a clock that was ahead.
+        """
         ...
 
     async def unrelate(self, relationship_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
@@ -81,7 +87,7 @@ class GraphStore(Protocol):
         self, relationship_id: str, at: datetime, author: Author, *, by: str | None = None, reason: str | None = None
     ) -> Relationship | None:
         """Let it hold until `at`, because of the relationship `by`. One that has ended at `at` or before stays as it
-        is."""
+        is; one that would begin later never held, and ends when it begins."""
         ...
 
     async def related(
@@ -111,9 +117,12 @@ class GraphStore(Protocol):
         large (`stores.rows.PAGE_BYTES`)."""
         ...
 
-    async def changes(self, since: datetime, limit: int) -> EdgeChangesSince:
+    async def changes(self, since: datetime, limit: int, after: ChangesPosition | None = None) -> EdgeChangesSince:
         """See `EdgeChangesSince`. One that will cease to hold in the future counts as invalidated too (contract 7.7).
-        Large contexts end a list as the limit does."""
+        Large contexts end a list as the limit does.
+
+        With `after`, each list goes on where it was left; one that was at its end is empty.
+        """
         ...
 
     async def search_context(self, search: ContextSearch) -> list[Relationship]:

@@ -105,12 +105,13 @@ def history_body(memory_id: str, history: History, limit: int, offset: int) -> s
     }
 
 
-def changes_body(since: datetime, changes: EdgeChangesSince) -> schemas.ChangesBody:
+def changes_body(since: datetime, changes: EdgeChangesSince, next_cursor: str | None) -> schemas.ChangesBody:
     return {
         "since": iso(since),
         "new_relationships": [relationship_body(edge) for edge in changes.recorded],
         "invalidated_relationships": [relationship_body(edge) for edge in changes.invalidated],
         "has_more": changes.more_recorded or changes.more_invalidated,
+        "next_cursor": next_cursor,
     }
 
 

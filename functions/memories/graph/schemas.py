@@ -26,10 +26,11 @@ from memories.fields import (
 )
 from memories.graph.context import ContextStructure, Scope
 from memories.graph.model import CONTEXT_LIMIT, DEFAULT_CONFIDENCE, DEFAULT_STRENGTH, REASON_LIMIT
-from memories.schemas import TERM_LIMIT, MemoryBody, Request
+from memories.schemas import CURSOR_LIMIT, TERM_LIMIT, MemoryBody, Request
 
 FOUND_MOST = 100
 """Relationships that one search by context finds: what each says is found anew."""
+
 
 def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
@@ -118,6 +119,7 @@ class ChangesRequest(Request):
 
     since: QueryMoment
     limit: Limit = 100
+    cursor: Annotated[Text, at_most(CURSOR_LIMIT)] | None = None
 
 
 class ContextSearchRequest(Request):
@@ -249,10 +251,13 @@ class HistoryBody(TypedDict):
 
 
 class ChangesBody(TypedDict):
+    """`next_cursor` is null when both lists are at their end."""
+
     since: str
     new_relationships: list[RelationshipBody]
     invalidated_relationships: list[RelationshipBody]
     has_more: bool
+    next_cursor: str | None
 
 
 class PathBody(TypedDict):

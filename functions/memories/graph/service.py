@@ -14,6 +14,7 @@ from core.once import Once
 from core.ports import Clock, Principal
 from core.problems import Invalid, NotFound
 from memories.graph.model import (
+    ChangesPosition,
     ContextSearch,
     EdgeChanges,
     EdgeChangesSince,
@@ -54,7 +55,7 @@ class GraphService:
 
         Raises:
             NotFound: an end is not known.
-            Invalid: it would close a cycle of its type, or ends before it begins.
+            Invalid: it would close a cycle of its type, or relate a memory to itself, or ends before it begins.
             Conflict: the key of `once` was used for something else.
         """
         if relationship.valid_until is not None and relationship.valid_until <= relationship.valid_from:
@@ -69,6 +70,12 @@ class GraphService:
             raise reused() from None
         if isinstance(made, UnknownEnds):
             raise unknown(*made.ids)
+        if isinstance(made, Cycle) and relationship.from_id == relationship.to_id:
+            raise Invalid(
+                f"A memory cannot be related to itself: {relationship.from_id} is both ends of the relationship "
+                f"{relationship.type.value}.",
+                errors={"to_memory_id": "must be another memory than from_memory_id"},
+            )
         if isinstance(made, Cycle):
             raise Invalid(
                 f"The relationship would close a cycle: {relationship.to_id} leads to {relationship.from_id} "
@@ -202,8 +209,10 @@ class GraphService:
             raise unknown(memory_id)
         return found
 
-    async def changes(self, caller: Principal, since: datetime, limit: int) -> EdgeChangesSince:
-        return await self._store(caller).changes(since, limit)
+    async def changes(
+        self, caller: Principal, since: datetime, limit: int, after: ChangesPosition | None = None
+    ) -> EdgeChangesSince:
+        return await self._store(caller).changes(since, limit, after)
 
     async def search_context(self, caller: Principal, search: ContextSearch) -> list[Relationship]:
         return await self._store(caller).search_context(search)

@@ -152,6 +152,10 @@ def _memory(row: schemas.MemoryRow, at: datetime) -> Memory:
 
 def _relationship(row: schemas.RelationshipRow, at: datetime) -> Relationship:
     created_at = row.created_at or at
+    valid_from = row.valid_from or created_at
+    if row.valid_until is not None and row.valid_until < valid_from:  # the same: it was ended before it began
+        message = "must not be before valid_from"
+        raise Invalid(f"The row is not valid: valid_until {message}.", errors={"valid_until": message})
     return Relationship(
         id=row.id,
         from_id=row.from_memory_id,
@@ -162,7 +166,7 @@ def _relationship(row: schemas.RelationshipRow, at: datetime) -> Relationship:
         context=row.context,
         created_at=created_at,
         updated_at=row.updated_at or created_at,
-        valid_from=row.valid_from or created_at,
+        valid_from=valid_from,
         valid_until=row.valid_until,
         recorded_at=row.recorded_at or created_at,
         invalidated_by=row.invalidated_by,

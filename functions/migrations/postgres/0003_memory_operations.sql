@@ -29,6 +29,12 @@ END
 $$;
 CREATE TRIGGER keep_version AFTER UPDATE ON memory.memories FOR EACH ROW EXECUTE FUNCTION memory.keep_version();
 
+-- When something is updated `at` a moment: after its last update, which may have come from a clock that is ahead.
+CREATE FUNCTION memory.later(at bigint, last bigint)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT greatest(at, last + 1) $$;
+
 -- Store memories, or replace those of the same ids but for when and by whom they were created. In order of id, so that
 -- two batches wait for each other and do not lock each other out.
 CREATE FUNCTION memory.store(rows jsonb)
@@ -46,8 +52,13 @@ AS $$
         context = excluded.context, project_path = excluded.project_path, title_key = excluded.title_key,
         folded_text = excluded.folded_text, folded_tags = excluded.folded_tags,
         folded_languages = excluded.folded_languages, folded_frameworks = excluded.folded_frameworks,
-        updated_at = excluded.updated_at, version = m.version + 1, updated_by_key = excluded.updated_by_key,
-        updated_by_account = excluded.updated_by_account, updated_by_agent = excluded.updated_by_agent
+        -- What is sent twice stores the same at the same moment: that is no change after it.
+        updated_at = CASE
+            WHEN m.updated_at > excluded.updated_at THEN m.updated_at + 1 ELSE excluded.updated_at
+        END,
+        version = m.version + 1,
+        updated_by_key = excluded.updated_by_key, updated_by_account = excluded.updated_by_account,
+        updated_by_agent = excluded.updated_by_agent
     RETURNING (memory.shown(m)).*
 $$;
 
@@ -151,8 +162,8 @@ BEGIN
                     coalesce(changes ->> 'folded_summary', split_part(m.folded_text, memory.separator(), 2)),
                     coalesce(changes ->> 'folded_content', split_part(m.folded_text, memory.separator(), 3))
                 ) ELSE m.folded_text END,
-                n.folded_tags, n.folded_languages, n.folded_frameworks, n.updated_at, n.updated_by_key,
-                n.updated_by_account, n.updated_by_agent, m.version + 1
+                n.folded_tags, n.folded_languages, n.folded_frameworks, memory.later(n.updated_at, m.updated_at),
+                n.updated_by_key, n.updated_by_account, n.updated_by_agent, m.version + 1
             FROM jsonb_populate_record(m, changes) n
         )
     WHERE m.id = wanted

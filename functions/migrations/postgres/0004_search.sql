@@ -85,6 +85,14 @@ BEGIN
 END
 $$;
 
+-- `most` of some ids after those that are skipped, which may be more than a subscript can count.
+CREATE FUNCTION memory.slice(ids text[], skipped bigint, most bigint)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT ids[least(skipped, cardinality(ids))::integer + 1 : least(skipped + most, cardinality(ids))::integer]
+$$;
+
 -- How many memories pass (no further than `count_most`), and the ids of one page of them, in order: those of the exact
 -- title, which have an index of their own, then the others along the index of the order, as far as it takes.
 CREATE FUNCTION memory.scan(w memory.wanted, OUT total bigint, OUT ids text[])
@@ -138,7 +146,7 @@ BEGIN
         ) r;
     END IF;
     total := least(counted + total, w.count_most);
-    ids := (first || ids)[w.skipped + 1 : w.skipped + w.most];
+    ids := memory.slice(first || ids, w.skipped, w.most);
 END
 $$;
 
@@ -238,7 +246,7 @@ BEGIN
         );
     END IF;
     total := least(cardinality(first) + cardinality(others), w.count_most);
-    ids := (first || others)[w.skipped + 1 : w.skipped + w.most];
+    ids := memory.slice(first || others, w.skipped, w.most);
 END
 $$;
 
@@ -422,15 +430,17 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT total, picked, (
-        SELECT json_agg(json_build_array(n.type, o.title, n.outgoing) ORDER BY n.strength DESC, n.id)::text
+        SELECT json_agg(
+            json_build_array(n.type, o.title, n.outgoing) ORDER BY n.strength DESC, n.created_at DESC, n.id
+        )::text
         FROM (
-            SELECT r.id, r.type, r.strength, TRUE, r.to_id FROM memory.relationships r
+            SELECT r.id, r.type, r.strength, r.created_at, TRUE, r.to_id FROM memory.relationships r
             WHERE r.from_id = c.id AND r.valid_until IS NULL
             UNION ALL
-            SELECT r.id, r.type, r.strength, FALSE, r.from_id FROM memory.relationships r
+            SELECT r.id, r.type, r.strength, r.created_at, FALSE, r.from_id FROM memory.relationships r
             WHERE r.to_id = c.id AND r.valid_until IS NULL
-            ORDER BY 3 DESC, 1 LIMIT neighbours_most
-        ) n (id, type, strength, outgoing, other_id)
+            ORDER BY 3 DESC, 4 DESC, 1 LIMIT neighbours_most
+        ) n (id, type, strength, created_at, outgoing, other_id)
         JOIN memory.memories o ON o.id = n.other_id
     ), ROW(
         c.id, c.type, c.title, c.content, c.summary, c.tags, c.importance, c.confidence, c.context, c.created_at,

@@ -146,31 +146,46 @@ BEGIN
     FROM memory.page(ARRAY(
         SELECT r.id FROM memory.relationships r
         WHERE (r.from_id = wanted OR r.to_id = wanted) AND (types IS NULL OR r.type = ANY (types))
-        ORDER BY r.valid_from, r.id LIMIT most OFFSET skipped
+        ORDER BY r.valid_from, r.created_at, r.id LIMIT most OFFSET skipped
     ), bytes) p;
 END
 $$;
 
 -- Rows of two parts: 0 recorded, 1 ended. One more than `most` is picked of each, and nulls stand for what does not
--- fit.
-CREATE FUNCTION memory.changes(workspace text, since bigint, most bigint, bytes bigint)
+-- fit. `after` holds, by part, the moment and the id after which the list goes on; a part that is not in it is at its
+-- end. Null: both from their start.
+CREATE FUNCTION memory.changes(workspace text, since bigint, most bigint, after jsonb, bytes bigint)
 RETURNS TABLE (part integer, edge memory.relationship_row)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    latest constant bigint := 9223372036854775807;
+    last_at bigint;
+    last_id text;
 BEGIN
     PERFORM set_config('memory.workspace', workspace, true);
-    RETURN QUERY
-    SELECT 0, p FROM memory.page(ARRAY(
-        SELECT r.id FROM memory.relationships r WHERE r.recorded_at >= since
-        ORDER BY r.recorded_at DESC, r.id LIMIT most + 1
-    ), bytes) p;
-    RETURN QUERY
-    SELECT 1, p FROM memory.page(ARRAY(
-        SELECT r.id FROM memory.relationships r WHERE r.valid_until >= since
-        ORDER BY r.valid_until DESC, r.id LIMIT most + 1
-    ), bytes) p;
+    IF after IS NULL OR after ? 'recorded' THEN
+        last_at := coalesce((after #>> '{recorded,at}')::bigint, latest);
+        last_id := after #>> '{recorded,id}';
+        RETURN QUERY
+        SELECT 0, p FROM memory.page(ARRAY(
+            SELECT r.id FROM memory.relationships r
+            WHERE r.recorded_at >= since AND r.recorded_at <= last_at AND (r.recorded_at < last_at OR r.id > last_id)
+            ORDER BY r.recorded_at DESC, r.id LIMIT most + 1
+        ), bytes) p;
+    END IF;
+    IF after IS NULL OR after ? 'ended' THEN
+        last_at := coalesce((after #>> '{ended,at}')::bigint, latest);
+        last_id := after #>> '{ended,id}';
+        RETURN QUERY
+        SELECT 1, p FROM memory.page(ARRAY(
+            SELECT r.id FROM memory.relationships r
+            WHERE r.valid_until >= since AND r.valid_until <= last_at AND (r.valid_until < last_at OR r.id > last_id)
+            ORDER BY r.valid_until DESC, r.id LIMIT most + 1
+        ), bytes) p;
+    END IF;
 END
 $$;
 

@@ -131,7 +131,8 @@ BEGIN
 END
 $$;
 
--- One relationship of an import; the outcome is one of `Outcome` in functions/memories/transfer/model.py.
+-- One relationship of an import, under the settings of memory.import_relationships; the outcome is one of `Outcome` in
+-- functions/memories/transfer/model.py.
 CREATE FUNCTION memory.take_in(new memory.relationships, timeless boolean, known text[])
 RETURNS text
 LANGUAGE plpgsql VOLATILE
@@ -139,13 +140,14 @@ AS $$
 DECLARE
     held memory.relationships;
 BEGIN
-    SELECT r.* INTO held FROM memory.relationships r WHERE r.id = new.id FOR NO KEY UPDATE;
+    SELECT r.* INTO held FROM memory.relationships r
+    WHERE r.id >= new.id AND r.id <= new.id ORDER BY r.id FOR NO KEY UPDATE;
     IF FOUND THEN
         IF held.updated_at >= new.updated_at OR (timeless AND held.valid_until IS NULL) THEN
             RETURN 'unchanged';
         END IF;
         IF held.valid_until IS NOT NULL AND new.valid_until IS NULL
-            AND memory.leads(held.to_id, held.from_id, held.type)
+            AND memory.leads(held.to_id, held.from_id, held.type, NULL)
         THEN
             RETURN 'cycle';
         END IF;
@@ -158,13 +160,17 @@ BEGIN
             last_validated = new.last_validated, version = greatest(new.version, r.version + 1),
             updated_by_key = new.updated_by_key, updated_by_account = new.updated_by_account,
             updated_by_agent = new.updated_by_agent
-        WHERE r.id = new.id;
+        WHERE r.ctid = (
+            SELECT o.ctid FROM memory.relationships o WHERE o.id >= new.id AND o.id <= new.id ORDER BY o.id LIMIT 1
+        );
         RETURN 'updated';
     END IF;
     IF timeless THEN
         PERFORM FROM memory.relationships r
-        WHERE r.from_id = new.from_id AND r.to_id = new.to_id AND r.type = new.type AND r.strength = new.strength
-            AND r.confidence = new.confidence AND r.context IS NOT DISTINCT FROM new.context AND r.valid_until IS NULL;
+        WHERE r.from_id >= new.from_id AND r.from_id <= new.from_id AND r.to_id = new.to_id AND r.type = new.type
+            AND r.strength = new.strength AND r.confidence = new.confidence
+            AND r.context IS NOT DISTINCT FROM new.context AND r.valid_until IS NULL
+        ORDER BY r.from_id LIMIT 1;
         IF FOUND THEN
             RETURN 'unchanged';
         END IF;
@@ -172,7 +178,7 @@ BEGIN
     IF NOT (new.from_id = ANY (known) AND new.to_id = ANY (known)) THEN
         RETURN 'unknown_end';
     END IF;
-    IF new.valid_until IS NULL AND memory.leads(new.to_id, new.from_id, new.type) THEN
+    IF new.valid_until IS NULL AND memory.leads(new.to_id, new.from_id, new.type, NULL) THEN
         RETURN 'cycle';
     END IF;
     INSERT INTO memory.relationships SELECT new.*;
@@ -186,6 +192,10 @@ CREATE FUNCTION memory.import_relationships(workspace text, rows jsonb, timeless
 RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off -- see memory.leads
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     outcomes text[] := '{}';
@@ -197,7 +207,10 @@ BEGIN
     PERFORM memory.hold_type(t.type) FROM (
         SELECT sent ->> 'type' FROM jsonb_array_elements(rows) sent
         UNION
-        SELECT r.type FROM jsonb_array_elements(rows) sent JOIN memory.relationships r ON r.id = sent ->> 'id'
+        SELECT held.type FROM jsonb_array_elements(rows) sent CROSS JOIN LATERAL (
+            SELECT r.type FROM memory.relationships r
+            WHERE r.id >= sent ->> 'id' AND r.id <= sent ->> 'id' ORDER BY r.id OFFSET 0
+        ) held
         ORDER BY 1
     ) t (type);
     known := memory.hold_ends(ARRAY(

@@ -115,9 +115,10 @@ CREATE TABLE IF NOT EXISTS relationships (
   updated_by_agent TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX IF NOT EXISTS relationships_out ON relationships (from_id, type);
+-- All that a walk reads: fetching each row besides took ten times as long.
+CREATE INDEX IF NOT EXISTS relationships_out ON relationships (from_id, type, to_id, valid_until, valid_from);
 
-CREATE INDEX IF NOT EXISTS relationships_in ON relationships (to_id, type);
+CREATE INDEX IF NOT EXISTS relationships_in ON relationships (to_id, type, from_id, valid_until, valid_from);
 
 -- Writes that were sent with a key, and what they were answered (JSON). The two numbers of a memory or relationship
 -- that JSON would round are beside it: importance or strength, and confidence.

@@ -22,7 +22,14 @@ from core.once import Once
 from core.ports import Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
-from memories.graph.model import ContextSearch, EdgeChanges, Reinforcement, Relationship
+from memories.graph.model import (
+    ChangesPosition,
+    ContextSearch,
+    EdgeChanges,
+    EdgePosition,
+    Reinforcement,
+    Relationship,
+)
 from memories.model import (
     Activity,
     Author,
@@ -240,6 +247,7 @@ def relates(made: st.SearchStrategy[Relationship]) -> st.SearchStrategy[Call]:
     )
 
 
+places = st.none() | st.builds(EdgePosition, moments, edge_ids)
 calls = st.one_of(
     puts,
     puts,
@@ -276,7 +284,7 @@ calls = st.one_of(
     call("related", ids, walked_types, st.integers(1, 4), st.sampled_from([1, 3, 20]), st.none() | moments),
     call("path", ids, ids, walked_types, st.integers(1, 4), st.none() | moments),
     call("history", ids, walked_types, limit=st.sampled_from([1, 100]), offset=st.integers(0, 2)),
-    call("changes", moments, st.sampled_from([1, 2, 100])),
+    call("changes", moments, st.sampled_from([1, 2, 100]), st.none() | st.builds(ChangesPosition, places, places)),
     call(
         "search_context",
         st.builds(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 import pytest
 
 from core import migrations
@@ -111,6 +114,16 @@ async def test_refused_relationships(wire: Wire) -> None:
     ):
         assert list(await wire.bad("POST", "/relationships", {**good, field: value})) == [field]
     assert await count(wire) == 1
+
+
+async def test_a_memory_is_not_related_to_itself(wire: Wire) -> None:
+    itself = {**AB, "to_memory_id": "a"}
+    assert await wire.bad("POST", "/relationships", itself) == {
+        "to_memory_id": "must be another memory than from_memory_id"
+    }
+    until = (wire.clock.moment + timedelta(days=1)).isoformat()
+    assert "to_memory_id" in await wire.bad("POST", "/relationships", {**itself, "valid_until": until})
+    assert await count(wire) == 0
 
 
 async def test_a_cycle_counts_current_relationships_of_one_type(wire: Wire) -> None:
@@ -439,9 +452,47 @@ async def test_what_changed(wire: Wire) -> None:
     later = await wire.ok("GET", "/relationships/changes?since=2025-03-01")
     assert later == {
         "since": "2025-03-01T00:00:00.000000+00:00",
-        **{"new_relationships": [], "invalidated_relationships": [], "has_more": False},
+        **{"new_relationships": [], "invalidated_relationships": [], "has_more": False, "next_cursor": None},
     }
     assert await wire.bad("GET", "/relationships/changes") == {"since": "is missing"}
+
+
+async def test_what_changed_is_read_to_its_end(wire: Wire) -> None:
+    since = quote(wire.clock.moment.isoformat())
+    made = [(await relate(wire, "a", name, type_))["id"] for name in "bcd" for type_ in ("SOLVES", "CAUSES")]
+    for one in made[:3]:
+        await wire.ok("POST", f"/relationships/{one}/invalidate")
+    new, ended, cursor = [], [], ""
+    for _ in range(10):
+        page = await wire.ok("GET", f"/relationships/changes?since={since}&limit=2{cursor}")
+        new += ids(page["new_relationships"])
+        ended += ids(page["invalidated_relationships"])
+        assert page["has_more"] is (page["next_cursor"] is not None)
+        if not page["has_more"]:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert (len(new), sorted(new)) == (6, sorted(made))
+    assert (len(ended), sorted(ended)) == (3, sorted(made[:3]))
+
+
+async def test_a_cursor_of_changes_is_one_of_ours_and_of_its_moment(wire: Wire) -> None:
+    since = wire.clock.moment
+    for name in "bcd":
+        await relate(wire, "a", name)
+    path = "/relationships/changes?limit=1&since="
+    good = (await wire.ok("GET", path + quote(since.isoformat())))["next_cursor"]
+    [moment, [[at, edge_id]], rest] = orjson.loads(base64.urlsafe_b64decode(good + "=="))
+    assert rest == []
+    forged: list[Any] = [
+        *([], {}, 1, None, [moment], [moment, [], [], []], [moment, None, None], [moment, [[at]], []]),
+        *([moment, [[at, 1]], []], [moment, [["x", edge_id]], []], [moment, [[1 << 62, edge_id]], []]),
+        *([moment, [[at, "a/b"]], []], [moment + 1, [], []], [moment, [[at, edge_id], [at, edge_id]], []]),
+    ]
+    for cursor in ("x", "%C3%A9", "bm8", *(base64.urlsafe_b64encode(orjson.dumps(one)).decode() for one in forged)):
+        assert list(await wire.bad("GET", f"{path}{quote(since.isoformat())}&cursor={cursor}")) == ["cursor"], cursor
+    other = quote((since - timedelta(seconds=1)).isoformat())
+    problem = await wire.bad("GET", f"{path}{other}&cursor={good}")
+    assert "another moment" in problem["cursor"]
 
 
 # By what their context says.

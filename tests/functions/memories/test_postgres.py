@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import orjson
 import psycopg
@@ -14,22 +16,23 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from core.adapters.postgres import Postgres, StatementRefused
+from core.adapters.postgres import Answer, Postgres, StatementRefused
 from core.ports import SqlValue, Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
+from memories.graph.model import EdgeChanges, Relationship
 from memories.graph.ports import Cycle, UnknownEnds
-from memories.model import Changes, Near, Position, Search
+from memories.model import Changes, Memory, Mismatch, Near, Position, Revision, Search
 from memories.ports import KeyReused
 from memories.stores.postgres import PostgresStore, PostgresStores
 from memories.stores.postgres.base import KEY_REUSED, to_json
 from memories.stores.postgres.search import wanted as wanted_of
 from memories.stores.rows import VERSIONS_KEPT
 from memories.text import fold
-from memories.transfer.model import Part
+from memories.transfer.model import Outcome, Part
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.memories.conftest import Rows
-from tests.functions.memories.samples import ANN, BOB, NOW, SECOND, edge, find, found, memory, once, put, relate
+from tests.functions.memories.samples import ANN, BOB, NOW, SECOND, edge, find, found, memory, once, put, relate, search
 
 TABLES = ("fences", "idempotency", "import_parts", "memories", "memory_versions", "relationships")
 Session = AsyncConnection[tuple[object, ...]]
@@ -132,7 +135,7 @@ CALLS = {
     "related": "related(%s, 'a', NULL, 3, 9, NULL, 9999)",
     "path": "path(%s, 'a', 'b', NULL, 3, NULL)",
     "history": "history(%s, 'b', NULL, 9, 0, 9999)",
-    "changes": "changes(%s, 0, 9, 9999)",
+    "changes": "changes(%s, 0, 9, NULL, 9999)",
     "search_context": """search_context(%s, '{"most": 9}', 9999)""",
     "put_many": f"put_many(%s, '[{_AS_JSON}]', '{_ONCE}')",
     "export_page": "export_page(%s, '', '', 9, false, 9999)",
@@ -352,7 +355,7 @@ async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_c
         assert powerless == [("memories",), ("memory_finder",), ("memory_owner",)]
         callable_ = await all_of(
             connection,
-            "SELECT proname, prosecdef, array_to_string(proconfig, ';') FROM pg_proc"
+            "SELECT proname, prosecdef, proconfig[1] FROM pg_proc"
             " WHERE pronamespace = 'memory'::regnamespace AND EXISTS (SELECT FROM pg_roles"
             "  WHERE rolname NOT IN ('memory_owner', 'memory_finder') AND NOT rolsuper"
             "  AND NOT pg_has_role(oid, 'memory_owner', 'USAGE')"
@@ -498,6 +501,130 @@ async def test_the_way_depends_on_how_many_match(
         )
     assert chosen == [(along,)]
     assert len(await found(rows.store, find("cache"))) == (50 if along else 1)
+
+
+def test_a_new_relationship_reads_few_others(control_plane: ControlPlaneUrls) -> None:
+    """Whatever the statistics know: here another workspace only, and plans from when the tables were empty."""
+    ours, theirs = str(uuid.uuid4()), str(uuid.uuid4())
+    sent: dict[str, object] = orjson.loads(_EDGE)
+
+    def new(number: int) -> dict[str, object]:
+        return sent | {"id": f"new{number}", "from_id": f"m{number}", "to_id": f"m{number + 1}", "strength": 1}
+
+    with psycopg.connect(control_plane.owner) as connection:
+        connection.execute("SET LOCAL ROLE memory_owner")
+
+        def make(workspace: str, number: int) -> None:
+            connection.execute("SELECT memory.relate(%s, %s, 0, NULL)", [workspace, Jsonb(new(number))])
+
+        def take_in(*numbers: int, **changed: int) -> None:
+            edges = Jsonb([new(number) | changed for number in numbers])
+            connection.execute("SELECT memory.import_relationships(%s, %s, false)", [ours, edges])
+            connection.execute("SELECT memory.import_relationships(%s, %s, true)", [ours, edges])
+
+        def read() -> int:
+            [(count,)] = connection.execute(
+                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables"
+                " WHERE schemaname = 'memory'"
+            ).fetchall()
+            return int(count)
+
+        make(ours, 0)
+        take_in(0)
+        for workspace in (theirs, ours):
+            connection.execute("SELECT set_config('memory.workspace', %s, true)", [workspace])
+            connection.execute(
+                """
+                INSERT INTO memory.memories SELECT n.* FROM generate_series(0, 3000) number,
+                    memory.new_memory(%s || jsonb_build_object('id', 'm' || number, 'version', 1)) n
+                """,
+                [Jsonb(orjson.loads(_AS_JSON))],
+            )
+            connection.execute(
+                """
+                INSERT INTO memory.relationships SELECT n.* FROM generate_series(0, 2998, 2) number,
+                    memory.new_relationship(%s || jsonb_build_object(
+                        'id', number, 'from_id', 'm' || number, 'to_id', 'm' || number + 1
+                    )) n
+                """,
+                [Jsonb(sent)],
+            )
+            if workspace == theirs:
+                connection.execute("ANALYZE memory.memories, memory.relationships")
+        counts = [read()]
+        make(ours, 1001)
+        counts.append(read())
+        make(ours, 1001)  # sent again
+        counts.append(read())
+        take_in(*range(1, 101, 2))
+        counts.append(read())
+        take_in(*range(1, 101, 2), updated_at=2)
+        counts.append(read())
+        [(made,)] = connection.execute("SELECT count(*) FROM memory.relationships WHERE id LIKE 'new%'").fetchall()
+    assert made == 51
+    one, again, many, changed = (after - before for before, after in pairwise(counts))
+    assert one < 20
+    assert again < 20
+    assert many < 50 * 20
+    assert changed < 50 * 20
+
+
+async def test_a_cycle_is_found_however_long(rows: Rows) -> None:
+    """From either end, past what is looked at first."""
+    await rows.store.put_many([memory(f"m{number:03}") for number in range(400)], ANN)
+    steps = [edge(f"m{number:03}", f"m{number + 1:03}") for number in range(399) if number != 200]
+    await rows.store.import_relationships(steps, ANN, timeless=False)
+    await relate(rows.store, edge("m200", "m201"))
+    for start, end in ((399, 0), (399, 200), (200, 0), (201, 200)):
+        closing = edge(f"m{start:03}", f"m{end:03}")
+        assert await rows.store.relate(closing, same_since=NOW, author=ANN) == Cycle()
+        [outcome] = await rows.store.import_relationships([closing], ANN, timeless=False)
+        assert outcome is Outcome.CYCLE
+    await relate(rows.store, edge("m000", "m399"), edge("m399", "m000", "CAUSES"))
+
+
+@pytest.mark.parametrize("offset", [2**31 - 1, 2**31])
+async def test_a_page_behind_more_than_a_subscript_counts(rows: Rows, offset: int) -> None:
+    await put(rows.store, memory("a", title="cache", tags=("t",)), memory("b", content="cache", tags=("t",)))
+    for wanted in (find("cache"), find(""), find("cache", tags=("t",)), find("", tags=("t",), limit=1000)):
+        page = await search(rows.store, replace(wanted, offset=offset))
+        assert (page.hits, page.total, page.more) == ([], 2, False)
+    many = [memory(f"m{number}", content="cache" if number % 40 == 0 else "retry") for number in range(400)]
+    await rows.store.put_many(many, ANN)
+    assert (await search(rows.store, find("cache", offset=offset))).hits == []
+    past = await rows.store.history("a", (), limit=10, offset=offset)
+    assert past is not None
+    assert past.relationships == []
+
+
+class Twice(Postgres):
+    """Every statement is sent twice, as when a connection breaks before the answer."""
+
+    async def ask(self, statement: str, args: Sequence[object] = ()) -> Answer:
+        await super().ask(statement, args)
+        return replace(await super().ask(statement, args), repeated=True)
+
+
+@pytest.mark.parametrize("ahead", [-SECOND, timedelta(0), SECOND])
+async def test_a_change_that_was_sent_twice_has_missed_only_itself(
+    rows: Rows, shared_control_plane: ControlPlaneUrls, ahead: timedelta
+) -> None:
+    at = NOW + ahead  # of what is there: it may come from a clock that is ahead
+    await rows.store.import_memories([memory("a", at=at), memory("b", at=at)], ANN)
+    await rows.store.import_relationships([edge("a", "b", at=at, edge_id="e")], ANN, timeless=False)
+    adapter = Twice(Secret(shared_control_plane.memories))
+    store = PostgresStores(adapter).open(StoreAddress("postgres", workspace_url(rows.workspace), Secret("")))
+    later = max(NOW, at + timedelta(microseconds=1))
+    changed = await store.update("a", Changes({"title": "new"}), NOW, ANN, [Revision(1, at)])
+    amended = await store.amend("e", EdgeChanges({"strength": 0.9}), NOW, ANN, [Revision(1, at)])
+    assert isinstance(changed, Memory)
+    assert isinstance(amended, Relationship)
+    assert {(one.version, one.updated_at) for one in (changed, amended)} == {(2, later)}
+    mismatch = Mismatch(Revision(2, later))
+    for revision in (Revision(1, at + 2 * SECOND), Revision(3, at)):
+        assert await store.update("a", Changes({"title": "x"}), NOW, ANN, [revision]) == mismatch
+        assert await store.amend("e", EdgeChanges({"strength": 0.1}), NOW, ANN, [revision]) == mismatch
+    await adapter.close()
 
 
 async def test_as_many_earlier_states_are_kept_as_the_code_says(rows: Rows) -> None:

@@ -14,7 +14,20 @@ from memories.model import Changes, Memory, Mismatch, Near, Position, Revision, 
 from memories.ports import KeyReused
 from memories.stores.sqlite import SqliteStore
 from memories.transfer.model import Kind, Outcome, Part, Place, Totals
-from tests.functions.memories.samples import ANN, BOB, NOW, SECOND, edge, find, found, memory, once, put, relate
+from tests.functions.memories.samples import (
+    ANN,
+    BOB,
+    MICROSECOND,
+    NOW,
+    SECOND,
+    edge,
+    find,
+    found,
+    memory,
+    once,
+    put,
+    relate,
+)
 
 
 class Twice:
@@ -85,6 +98,43 @@ async def test_every_operation_is_one_batch(file: Database) -> None:
         assert database.batches == number, operation
 
 
+class Explaining:
+    """`ports.Database`: keeps how each statement is run."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.steps: list[str] = []
+
+    async def batch(self, statements: Sequence[Statement], *, write: bool) -> list[Result]:
+        for one in statements:
+            [plan] = await self._database.batch([Statement(f"EXPLAIN QUERY PLAN {one.sql}", one.args)], write=False)
+            self.steps += [str(row[3]) for row in plan.rows]
+        return await self._database.batch(statements, write=write)
+
+
+async def test_walks_read_indexes_alone(file: Database, served: Database) -> None:
+    """A relationship is 1 KB, and in a dense graph a walk passes by all of them."""
+    for database in (file, served):
+        await put(SqliteStore(database), memory("a"), memory("b"))
+        for types in ((), ("SOLVES",)):
+            for at in (None, NOW):
+                explaining = Explaining(database)
+                await SqliteStore(explaining).path("a", "b", types, 5, at)
+                check_walk(explaining.steps)
+            explaining = Explaining(database)
+            await SqliteStore(explaining).search(Search(near=Near("a", 5, types)))
+            check_walk(explaining.steps)
+        explaining = Explaining(database)
+        await SqliteStore(explaining).relate(edge("a", "b"), same_since=NOW, author=ANN)
+        assert any("COVERING INDEX relationships_out (from_id=? AND type=?)" in step for step in explaining.steps)
+
+
+def check_walk(steps: list[str]) -> None:
+    for index in ("relationships_out", "relationships_in"):
+        assert any(f"COVERING INDEX {index} (" in step for step in steps), steps
+    assert not any(step.startswith("SCAN r") and "relationships" in step for step in steps), steps
+
+
 @pytest.fixture(params=["file", "served"])
 def plain(request: pytest.FixtureRequest) -> SqliteStore:
     return SqliteStore(request.getfixturevalue(request.param))
@@ -113,6 +163,21 @@ async def test_a_change_that_expects_a_revision_has_missed_only_itself(plain: Sq
     assert await store.delete("a", first) == Mismatch(Revision(2, at))
     assert await store.unrelate(edge("a", "b").id, [Revision(2, at)]) is True
     assert await store.delete("a", [Revision(2, at)]) is True
+
+
+async def test_a_change_after_a_clock_ahead_has_missed_only_itself(plain: SqliteStore, store: SqliteStore) -> None:
+    ahead = NOW + SECOND
+    await plain.import_memories([memory("a", at=ahead), memory("b")], ANN)
+    await plain.import_relationships([edge("a", "b", edge_id="e", at=ahead)], ANN, timeless=False)
+    first, later = [Revision(1, ahead)], ahead + MICROSECOND
+    updated = await store.update("a", Changes({"title": "t"}), NOW, BOB, first)
+    assert updated == replace(memory("a", at=ahead), title="t", updated_at=later, version=2)
+    amended = await store.amend("e", EdgeChanges({"strength": 0.9}), NOW, BOB, first)
+    assert amended == replace(edge("a", "b", edge_id="e", at=ahead), strength=0.9, updated_at=later, version=2)
+    # Somebody else's change is one more.
+    await plain.update("a", Changes({"title": "v"}), NOW, ANN)
+    stale = await store.update("a", Changes({"title": "w"}), NOW, BOB, first)
+    assert stale == Mismatch(Revision(3, later + MICROSECOND))
 
 
 async def test_what_was_certainly_not_there(plain: SqliteStore, store: SqliteStore) -> None:

@@ -157,6 +157,38 @@ async def test_only_what_holds_closes_a_cycle(store: Store) -> None:
     assert await store.relate(edge("a", "b", edge_id="new"), same_since=NOW + SECOND, author=ANN) == Cycle()
 
 
+async def test_what_will_end_closes_a_cycle(store: Store) -> None:
+    await put(store, memory("a"), memory("b"), memory("c"))
+    soon = NOW + SECOND
+    await relate(store, edge("a", "b"), edge("b", "c", valid_until=soon))
+    for closing in (
+        edge("c", "a", valid_until=NOW + MICROSECOND),
+        edge("c", "a"),
+        edge("a", "a", valid_until=NOW + MICROSECOND),
+        edge("a", "a", valid_from=soon),
+    ):
+        assert await store.relate(closing, same_since=NOW, author=ANN) == Cycle()
+    await relate(store, edge("a", "a", edge_id="was", valid_until=NOW))
+    late = edge("c", "a", at=soon, edge_id="late")  # now b does not lead to c any more
+    await relate(store, late)
+
+
+async def test_changes_come_after_what_a_clock_ahead_wrote(store: Store) -> None:
+    await put(store, memory("a"), memory("b"))
+    ahead = NOW + timedelta(days=1)
+    await store.import_relationships([edge("a", "b", edge_id="e", at=ahead)], ANN, timeless=False)
+    reinforcement = Reinforcement(success=True, strength_step=0.1, confidence_step=0.1, least=0.1, most=1.0)
+    amended = await store.amend("e", EdgeChanges({"strength": 0.6}), NOW, ANN, [Revision(1, ahead)])
+    reinforced = await store.reinforce("e", reinforcement, NOW, ANN)
+    assert isinstance(amended, Relationship)
+    assert reinforced is not None
+    assert (amended.updated_at, reinforced.updated_at) == (ahead + MICROSECOND, ahead + 2 * MICROSECOND)
+    assert reinforced.last_validated == NOW
+    ended = await store.invalidate("e", ahead + SECOND, ANN)
+    assert ended is not None
+    assert (ended.valid_until, ended.updated_at) == (ahead + SECOND, ahead + SECOND)
+
+
 # Single relationships.
 
 
@@ -184,8 +216,11 @@ async def test_amending(store: Store, database: Database) -> None:
     second = await store.amend(first.id, EdgeChanges({"strength": 1, "confidence": 0.1}), at, BOB)
     assert isinstance(second, Relationship)
     assert second == replace(first, strength=1.0, confidence=0.1, updated_at=at, version=2)
-    third = await store.amend(first.id, EdgeChanges({"context": None}), at, BOB, [Revision(1, NOW), Revision(2, at)])
-    assert third == replace(second, context=None, version=3)
+    at += MICROSECOND
+    third = await store.amend(
+        first.id, EdgeChanges({"context": None}), at, BOB, [Revision(1, NOW), Revision(2, second.updated_at)]
+    )
+    assert third == replace(second, context=None, updated_at=at, version=3)
     assert await store.search_context(ContextSearch(conditions=("production",))) == []
     for expected in ([Revision(1, NOW)], [Revision(3, NOW)], []):
         assert await store.amend(first.id, EdgeChanges({"strength": 0.0}), at, ANN, expected) == Mismatch(
@@ -300,6 +335,15 @@ async def test_invalidating(store: Store, database: Database) -> None:
         [Statement("SELECT updated_by_key FROM relationships WHERE invalidated_by = 'new'")], write=False
     )
     assert read.rows == [("key-bob",)]
+
+
+async def test_what_was_to_hold_later_never_held(store: Store) -> None:
+    await put(store, memory("a"), memory("b"))
+    await relate(store, edge("a", "b", edge_id="e", valid_from=NOW + timedelta(days=1)))
+    ended = await store.invalidate("e", NOW + SECOND, ANN)
+    assert ended is not None
+    assert ended.valid_until == ended.valid_from == NOW + timedelta(days=1)
+    assert await store.invalidate("e", NOW + 2 * SECOND, ANN, reason="again") == ended
 
 
 # Writes that happen once.

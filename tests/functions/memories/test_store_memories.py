@@ -84,6 +84,25 @@ async def test_an_update_changes_only_what_it_names(store: Store) -> None:
     assert await store.update("nope", Changes({"title": "x"}), at, BOB) is None
 
 
+async def test_writes_come_after_what_a_clock_ahead_wrote(store: Store) -> None:
+    ahead = NOW + timedelta(days=1)
+    await store.import_memories([memory(name, at=ahead) for name in "abc"], ANN)
+    later = ahead + MICROSECOND
+    stored = await store.put(memory("a", title="new"), BOB)
+    assert (stored.version, stored.updated_at) == (2, later)
+    [many, _] = await store.put_many([memory("b"), memory("d")], BOB)
+    assert (many.version, many.updated_at) == (2, later)
+    updated = await store.update("c", Changes({"title": "new"}), NOW, BOB, [Revision(1, ahead)])
+    assert isinstance(updated, Memory)
+    assert (updated.version, updated.updated_at) == (2, later)
+    again = await store.put(memory("d"), ANN)  # as a batch that is sent twice
+    assert (again.created_at, again.updated_at) == (NOW, NOW)
+    for name in "abc":
+        before = await store.get_as_of(name, ahead)
+        assert before is not None
+        assert (before.version, before.title) == (1, f"Title {name}")
+
+
 async def test_deleting_takes_the_relationships_along(store: Store) -> None:
     await put(store, memory("a"), memory("b"), memory("c"))
     await relate(store, edge("a", "b"), edge("b", "c"), edge("a", "c"))

@@ -66,10 +66,11 @@ async def test_groups_combine_with_and(store: Store) -> None:
     assert (await search(store, Search(needles=(("apple", "banana"),)))).total == 3
 
 
-async def test_a_query_of_a_thousand_words(store: Store) -> None:
+async def test_a_thousand_needles(store: Store) -> None:
     await put(store, memory("m", content="word700"))
-    assert (await search(store, find(" ".join(f"word{number:03}" for number in range(1000))))).total == 1
-    assert (await search(store, find(" ".join(f"word{number:03}" for number in range(700))))).total == 0
+    needles = tuple(f"word{number:03}" for number in range(1000))
+    assert (await search(store, Search(needles=(needles,)))).total == 1
+    assert (await search(store, Search(needles=(needles[:700],)))).total == 0
 
 
 async def test_tags_all_or_any_folded_and_whole(store: Store) -> None:
@@ -203,6 +204,14 @@ async def test_a_hit_mentions_its_neighbours(store: Store) -> None:
         Neighbour(RelationshipType.SOLVES, "Title hub", outgoing=True),
         Neighbour(RelationshipType.CAUSES, "Title hub", outgoing=False),
     )
+
+
+async def test_of_neighbours_as_strong_the_newest_come_first(store: Store) -> None:
+    await put(store, memory("hub", importance=0.9), *(memory(name) for name in "abc"))
+    for step, (name, edge_id) in enumerate((("a", "y"), ("b", "z"), ("c", "x"))):
+        await relate(store, edge("hub", name, edge_id=edge_id, at=NOW + min(step, 1) * MICROSECOND))
+    hub = (await search(store, Search(limit=1))).hits[0]
+    assert [one.title for one in hub.neighbours] == ["Title c", "Title b", "Title a"]
 
 
 async def test_more(store: Store) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from memories.graph.model import ContextSearch, EdgeChanges, Path, Relationship
+from memories.graph.model import ChangesPosition, ContextSearch, EdgeChanges, EdgePosition, Path, Relationship
 from memories.graph.ports import UnknownEnds
 from memories.ports import Store
 from tests.functions.memories.samples import ANN, MICROSECOND, NOW, SECOND, edge, memory, put, relate
@@ -157,6 +157,45 @@ async def test_changes_since_a_moment(store: Store) -> None:
     assert await changed(2, 10) == (["e2"], False, ["ends", "e0"], False)
     assert await changed(1_000_000, 10) == ([], False, ["ends", "e0"], False)
     assert await changed(1_000_001, 10) == ([], False, ["ends"], False)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_pages_of_changes_have_each_once(store: Store, limit: int) -> None:
+    await put(store, memory("a"), memory("b"))
+    edges = [edge("a", "b", edge_id=f"e{n}", at=NOW + n // 3 * MICROSECOND, strength=n / 10) for n in range(8)]
+    await relate(store, *edges, edge("a", "b", edge_id="before", at=NOW - MICROSECOND, strength=0.9))
+    for number in (1, 3, 4, 6, 7):
+        await store.invalidate(f"e{number}", NOW + (1 + number // 4) * SECOND, ANN)
+    recorded: list[str] = []
+    ended: list[str] = []
+    after = None
+    while True:
+        page = await store.changes(NOW, limit, after)
+        recorded += edge_ids(page.recorded)
+        ended += edge_ids(page.invalidated)
+        for seen, more in ((page.recorded, page.more_recorded), (page.invalidated, page.more_invalidated)):
+            assert len(seen) == limit if more else len(seen) <= limit
+        if not page.more_recorded and not page.more_invalidated:
+            break
+        after = ChangesPosition(
+            EdgePosition(page.recorded[-1].recorded_at, page.recorded[-1].id) if page.more_recorded else None,
+            EdgePosition(page.invalidated[-1].valid_until or NOW, page.invalidated[-1].id)
+            if page.more_invalidated
+            else None,
+        )
+    assert recorded == ["e6", "e7", "e3", "e4", "e5", "e0", "e1", "e2"]
+    assert ended == ["e4", "e6", "e7", "e1", "e3"]
+    assert (await store.changes(NOW, 5, ChangesPosition(None, None))).recorded == []
+
+
+async def test_a_history_is_in_order_of_recording_where_facts_began_together(store: Store) -> None:
+    await put(store, memory("a"), memory("b"))
+    for step, name in enumerate(("z", "y", "b", "c")):
+        at = NOW + min(step, 2) * MICROSECOND
+        await relate(store, edge("a", "b", edge_id=name, valid_from=NOW, at=at, strength=step / 10))
+    past = await store.history("a", (), limit=10, offset=0)
+    assert past is not None
+    assert edge_ids(past.relationships) == ["z", "y", "b", "c"]
 
 
 async def test_pages_of_relationships_with_much_context_end_early(store: Store) -> None:

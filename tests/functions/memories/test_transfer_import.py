@@ -170,6 +170,7 @@ async def test_times_and_counts_out_of_bounds(wire: Wire, field: str, value: Any
     [
         ("valid_from", "0001-13-01T00:00:00+05:00"),
         ("valid_until", 0),
+        ("valid_until", "1815-12-09T00:00:00Z"),  # before valid_from
         ("last_validated", "yesterday"),
         ("recorded_at", "1969-12-31T23:59:59Z"),
         ("evidence_count", -1),

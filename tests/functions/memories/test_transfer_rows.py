@@ -77,7 +77,7 @@ relationships = some.builds(
     counter_evidence_count=counts,
     last_validated=some.none() | any_time,
     version=some.integers(1, 1_000_000_000),
-)
+).filter(lambda one: one.valid_until is None or one.valid_from <= one.valid_until)
 
 
 def rows_of(body: bytes, media_type: str = "application/x-ndjson") -> list[Row | BadRow]:

@@ -13,13 +13,14 @@ from memories.model import Author, Mismatch, Revision
 from memories.stores.postgres.base import (
     Part,
     amended_columns,
+    changed_from,
     expected_arrays,
     mismatch,
     once_json,
     relationship_columns,
     to_json,
 )
-from memories.stores.rows import author_values, from_micros, to_micros, to_relationship
+from memories.stores.rows import author_values, to_micros, to_relationship
 
 _RELATE = "SELECT from_known, to_known, (made).* FROM memory.relate(%s, %s::jsonb, %s, %s::jsonb)"
 _RELATIONSHIP = "SELECT * FROM memory.relationship(%s, %s)"
@@ -69,7 +70,7 @@ class Relationships(Part):
         version, updated_at, *row = answer.rows[0]
         if row[0] is not None:
             return to_relationship(row)
-        if answer.repeated and from_micros(updated_at) == at:  # the first time has changed it
+        if answer.repeated and changed_from(expected, at, version, updated_at):  # the first time has changed it
             return await self.relationship(relationship_id)
         return mismatch(version, updated_at)
 

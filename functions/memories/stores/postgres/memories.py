@@ -21,13 +21,14 @@ from memories.relationship_types import RESOLVING
 from memories.stores.postgres.base import (
     Part,
     changed_columns,
+    changed_from,
     expected_arrays,
     memory_columns,
     mismatch,
     once_json,
     to_json,
 )
-from memories.stores.rows import PAGE_BYTES, author_values, from_micros, to_memory, to_micros
+from memories.stores.rows import PAGE_BYTES, author_values, to_memory, to_micros
 
 _PUT = "SELECT * FROM memory.put(%s, %s::jsonb, %s::jsonb)"
 _GET = "SELECT * FROM memory.get(%s, %s)"
@@ -77,7 +78,7 @@ class Memories(Part):
         version, updated_at, *row = answer.rows[0]
         if row[0] is not None:
             return to_memory(row)
-        if answer.repeated and from_micros(updated_at) == at:  # the first time has changed it
+        if answer.repeated and changed_from(expected, at, version, updated_at):  # the first time has changed it
             return await self.get(memory_id)
         return mismatch(version, updated_at)
 

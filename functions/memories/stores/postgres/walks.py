@@ -6,7 +6,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from memories.graph.model import ContextSearch, EdgeChangesSince, History, Path, Related, Relationship
+from memories.graph.model import (
+    ChangesPosition,
+    ContextSearch,
+    EdgeChangesSince,
+    History,
+    Path,
+    Related,
+    Relationship,
+)
 from memories.graph.ports import UnknownEnds
 from memories.model import Author, Version
 from memories.stores.postgres.base import Part, like_patterns, micros_or_none, to_json
@@ -18,7 +26,7 @@ _HISTORY = """
 SELECT part, count, title, at, by_key, by_account, by_agent, (edge).*
 FROM memory.history(%s, %s, %s::text[], %s, %s, %s)
 """
-_CHANGES = "SELECT part, (edge).* FROM memory.changes(%s, %s, %s, %s)"
+_CHANGES = "SELECT part, (edge).* FROM memory.changes(%s, %s, %s, %s::jsonb, %s)"
 _SEARCH_CONTEXT = "SELECT * FROM memory.search_context(%s, %s::jsonb, %s)"
 
 _WIDTH = len(MEMORY_COLUMNS)
@@ -61,8 +69,8 @@ class Walks(Part):
         [(total, *_)], states, edges = parts
         return History(_versions(states), [to_relationship(row[6:]) for row in edges if row[6] is not None], total)
 
-    async def changes(self, since: datetime, limit: int) -> EdgeChangesSince:
-        rows = (await self._ask(_CHANGES, to_micros(since), limit, PAGE_BYTES)).rows
+    async def changes(self, since: datetime, limit: int, after: ChangesPosition | None = None) -> EdgeChangesSince:
+        rows = (await self._ask(_CHANGES, to_micros(since), limit, _after(after), PAGE_BYTES)).rows
         recorded, invalidated = ([row[1:] for row in rows if row[0] == part] for part in (0, 1))
         first, second = _fitting(recorded[:limit]), _fitting(invalidated[:limit])
         return EdgeChangesSince(first, second, len(recorded) > len(first), len(invalidated) > len(second))
@@ -82,6 +90,14 @@ class Walks(Part):
 
 def _chosen(types: Collection[str]) -> list[str] | None:
     return list(types) or None
+
+
+def _after(position: ChangesPosition | None) -> str | None:
+    """JSON that names only the lists that go on."""
+    if position is None:
+        return None
+    parts = {"recorded": position.recorded, "ended": position.invalidated}
+    return to_json({part: {"at": to_micros(one.at), "id": one.id} for part, one in parts.items() if one is not None})
 
 
 def _fitting(rows: Sequence[tuple[Any, ...]]) -> list[Relationship]:

@@ -7,6 +7,7 @@ not do is a condition of its statement; a statement after it reads back what hap
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
@@ -16,7 +17,15 @@ from core.ports import Database, Result, SqlValue, Statement, StatementFailed
 from core.problems import Unavailable
 from memories.model import Revision
 from memories.ports import KeyReused
-from memories.stores.rows import MEMORY_COLUMNS, RELATIONSHIP_COLUMNS, Row, columns, from_micros, to_micros
+from memories.stores.rows import (
+    MEMORY_COLUMNS,
+    MICROSECOND,
+    RELATIONSHIP_COLUMNS,
+    Row,
+    columns,
+    from_micros,
+    to_micros,
+)
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -131,6 +140,31 @@ def edges(condition: str, order: str, limit: str, bytes_: str, offset: str = "0"
       ORDER BY page.place"""
 
 
+def levels(start: str, depth: str, followed: str, goal: str | None = None) -> str:
+    """For WITH RECURSIVE: a row for each depth, of which `ids` are the memories (JSON) whose least depth that is.
+
+    A relationship `r` is followed in either direction when `followed` holds; the walk ends where `goal` is. Each memory
+    is visited once: from one level relationships lead to it, to the one before, or to new memories only. (A row for
+    each memory and depth would have every memory once more at every further depth.)
+    """
+    reached = """
+        SELECT r.{far} AS id FROM json_each(levels.ids) here CROSS JOIN relationships r ON r.{near} = here.value
+        WHERE {followed}"""
+    arrived = f"EXISTS (SELECT 1 FROM json_each(levels.ids) WHERE value = {goal})" if goal else "FALSE"
+    return f"""levels (depth, ids, before) AS (
+    SELECT 0, json_array({start}), '[]'
+    UNION ALL
+    SELECT levels.depth + 1, (
+      SELECT json_group_array(id) FROM ({reached.format(near="from_id", far="to_id", followed=followed)}
+        UNION {reached.format(near="to_id", far="from_id", followed=followed)}
+        EXCEPT SELECT value FROM json_each(levels.ids)
+        EXCEPT SELECT value FROM json_each(levels.before)
+      )
+    ), levels.ids
+    FROM levels WHERE levels.depth < {depth} AND levels.ids <> '[]' AND NOT {arrived}
+  )"""
+
+
 def taken(rows: Sequence[Row], limit: int) -> tuple[list[Row], bool]:
     """The rows of a page, without the column that says what was picked, and whether more follow."""
     fitting = [row[1:] for row in rows[:limit] if row[1] is not None]
@@ -138,7 +172,19 @@ def taken(rows: Sequence[Row], limit: int) -> tuple[list[Row], bool]:
 
 
 def set_(values: Collection[str]) -> str:
-    return ", ".join(f"{name} = ?" for name in values)
+    """For UPDATE, with the values as unnumbered arguments."""
+    given = {"updated_at": later("updated_at", "?")}
+    return ", ".join(f"{name} = {given.get(name, '?')}" for name in values)
+
+
+def later(stored: str, at: str) -> str:
+    """When a row is changed at `at`: after its last change, which may have come from a clock that is ahead."""
+    return f"max({at}, {stored} + 1)"
+
+
+def led_to(reached: Revision, at: datetime, expected: Sequence[Revision] | None) -> bool:
+    """Whether a row is where a change at `at` of one of the revisions `expected` leads to."""
+    return any(reached == Revision(one.version + 1, max(at, one.updated_at + MICROSECOND)) for one in expected or ())
 
 
 def marks(values: Collection[Any], start: int = 1) -> str:

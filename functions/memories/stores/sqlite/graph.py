@@ -26,6 +26,8 @@ from memories.stores.sqlite.base import (
     answer_of,
     answered,
     expects,
+    later,
+    led_to,
     marks,
     revision,
     set_,
@@ -49,12 +51,12 @@ _SAME = """
 _SAME_ARGUMENTS = 10
 
 KNOWN = "EXISTS (SELECT 1 FROM memories WHERE id = {})"
-CLOSES_A_CYCLE = """EXISTS (
+_CLOSES_A_CYCLE = """EXISTS (
           WITH RECURSIVE reached (id) AS (
             SELECT {to_id}
             UNION
             SELECT r.to_id FROM reached JOIN relationships r ON r.from_id = reached.id
-            WHERE r.type = {type} AND r.valid_until IS NULL
+            WHERE r.type = {type} AND (r.valid_until IS NULL OR r.valid_until > {at})
           )
           SELECT 1 FROM reached WHERE id = {from_id}
         )"""
@@ -74,12 +76,13 @@ def _relate(names: Sequence[str]) -> str:
 
     Arguments: those of _SAME, then the values of `names`.
     """
-    cycle = CLOSES_A_CYCLE.format(from_id="?1", to_id="?2", type="?3")
+    recorded = f"?{_SAME_ARGUMENTS + 1 + names.index('recorded_at')}"
+    cycle = _CLOSES_A_CYCLE.format(from_id="?1", to_id="?2", type="?3", at=recorded)
     return f"""
       INSERT INTO relationships ({", ".join(names)})
       SELECT {marks(names, _SAME_ARGUMENTS + 1)}
       WHERE {KNOWN.format("?1")} AND {KNOWN.format("?2")} AND NOT EXISTS ({_SAME})
-        AND (?9 IS NOT NULL OR NOT {cycle})"""
+        AND (?9 <= {recorded} OR NOT {cycle})"""
 
 
 class GraphOperations(Operations):
@@ -140,9 +143,10 @@ class GraphOperations(Operations):
             return None
         relationship = to_relationship(found.rows[0])
         # A batch that was sent twice has missed only itself when the relationship is where it leads to.
-        if changed.changed or (changed.repeated and relationship.updated_at == at):
+        reached = Revision(relationship.version, relationship.updated_at)
+        if changed.changed or (changed.repeated and led_to(reached, at, expected)):
             return relationship
-        return Mismatch(Revision(relationship.version, relationship.updated_at))
+        return Mismatch(reached)
 
     async def unrelate(self, relationship_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
         condition, revisions = expects(expected)
@@ -175,7 +179,7 @@ class GraphOperations(Operations):
         counted = _COUNTED[reinforcement.success]
         sql = f"""
           UPDATE relationships SET {moves}, evidence_count = evidence_count + 1, {counted} = {counted} + 1,
-            last_validated = ?1, updated_at = ?1, version = version + 1, reinforced_as = ?2,
+            last_validated = ?1, updated_at = {later("updated_at", "?1")}, version = version + 1, reinforced_as = ?2,
             updated_by_key = ?8, updated_by_account = ?9, updated_by_agent = ?10
           WHERE id = ?7 AND reinforced_as IS NOT ?2"""
         args = (
@@ -193,8 +197,7 @@ class GraphOperations(Operations):
     async def invalidate(
         self, relationship_id: str, at: datetime, author: Author, *, by: str | None = None, reason: str | None = None
     ) -> Relationship | None:
-        values = {
-            "valid_until": to_micros(at),
+        values: dict[str, SqlValue] = {
             "invalidated_by": by,
             "invalidation_reason": reason,
             "updated_at": to_micros(at),
@@ -202,9 +205,9 @@ class GraphOperations(Operations):
         }
         _, found = await self._write(
             Statement(
-                f"UPDATE relationships SET {set_(values)}, version = version + 1 "
-                "WHERE id = ? AND (valid_until IS NULL OR valid_until > ?)",
-                (*values.values(), relationship_id, to_micros(at)),
+                f"UPDATE relationships SET {set_(values)}, valid_until = max(valid_from, ?), version = version + 1 "
+                "WHERE id = ? AND (valid_until IS NULL OR valid_until > max(valid_from, ?))",
+                (*values.values(), to_micros(at), relationship_id, to_micros(at)),
             ),
             Statement(_GET, (relationship_id,)),
         )

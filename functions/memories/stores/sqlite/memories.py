@@ -37,6 +37,7 @@ from memories.stores.sqlite.base import (
     answered,
     expects,
     json,
+    led_to,
     marks,
     revision,
     set_,
@@ -97,7 +98,10 @@ _TOTALS = """
 
 def put_sql(names: Sequence[str], returning: Sequence[str], rows: int = 1) -> str:
     """Store so many memories, whole; the arguments are the values of `names`, row after row."""
-    replaced = ", ".join(f"{name} = excluded.{name}" for name in names if name not in _KEPT)
+    # A batch that is sent twice stores the same at the same moment: that is no change after it.
+    held, sent = "memories.updated_at", "excluded.updated_at"
+    given = {"updated_at": f"CASE WHEN {held} > {sent} THEN {held} + 1 ELSE {sent} END"}
+    replaced = ", ".join(f"{name} = {given.get(name, f'excluded.{name}')}" for name in names if name not in _KEPT)
     values = ", ".join(f"({marks(names, 1 + row * len(names))})" for row in range(rows))
     return (
         f"INSERT INTO memories ({', '.join(names)}) VALUES {values} "
@@ -145,9 +149,10 @@ class MemoryOperations(Operations):
             return None
         memory = to_memory(found.rows[0])
         # A batch that was sent twice has missed only itself when the memory is where it leads to.
-        if changed.changed or (changed.repeated and memory.updated_at == at):
+        reached = Revision(memory.version, memory.updated_at)
+        if changed.changed or (changed.repeated and led_to(reached, at, expected)):
             return memory
-        return Mismatch(Revision(memory.version, memory.updated_at))
+        return Mismatch(reached)
 
     async def delete(self, memory_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
         condition, revisions = expects(expected)

@@ -15,7 +15,7 @@ from core.ports import SqlValue, Statement
 from memories.model import NEIGHBOURS_MOST, TOTAL_MOST, Hit, Neighbour, Page, Position, Search
 from memories.relationship_types import RelationshipType
 from memories.stores.rows import PAGE_BYTES, to_memory, to_micros
-from memories.stores.sqlite.base import CURRENT, MEMORY, MEMORY_SIZE, Operations, json
+from memories.stores.sqlite.base import CURRENT, MEMORY, MEMORY_SIZE, Operations, json, levels
 from memories.text import fold
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
@@ -28,17 +28,9 @@ _NEIGHBOURS = f"""(
       SELECT r.type, other.title, r.from_id = m.id AS outgoing
       FROM relationships r JOIN memories other ON other.id = CASE r.from_id WHEN m.id THEN r.to_id ELSE r.from_id END
       WHERE (r.from_id = m.id OR r.to_id = m.id) AND {CURRENT}
-      ORDER BY r.strength DESC, r.id LIMIT {NEIGHBOURS_MOST}
+      ORDER BY r.strength DESC, r.created_at DESC, r.id LIMIT {NEIGHBOURS_MOST}
     ))"""
 """Of `memories m`. About 3 us for each neighbour; grouping those of the whole page at once took as long."""
-_NEAR = """
-  WITH RECURSIVE walk (id, depth) AS (
-    SELECT {start}, 0
-    UNION
-    SELECT CASE r.from_id WHEN walk.id THEN r.to_id ELSE r.from_id END, walk.depth + 1
-    FROM walk JOIN relationships r ON (r.from_id = walk.id OR r.to_id = walk.id)
-    WHERE walk.depth < {depth} AND r.valid_until IS NULL AND {types}
-  ), near (id) AS MATERIALIZED (SELECT id FROM walk)"""
 
 
 class SearchOperations(Operations):
@@ -68,10 +60,11 @@ def statement(search: Search, page_bytes: int) -> Statement:
     known, near = "TRUE", ""
     if search.near is not None:
         start = where.argument(search.near.memory_id)
-        types = f"r.type IN (SELECT value FROM json_each({where.argument(json(search.near.types))}))"
-        near = _NEAR.format(
-            start=start, depth=where.argument(search.near.depth), types=types if search.near.types else "TRUE"
-        )
+        followed = CURRENT
+        if search.near.types:
+            followed += f" AND r.type IN (SELECT value FROM json_each({where.argument(json(search.near.types))}))"
+        walk = levels(start, where.argument(search.near.depth), followed)
+        near = f"WITH RECURSIVE {walk}, near (id) AS MATERIALIZED (SELECT value FROM levels, json_each(levels.ids))"
         known = f"EXISTS (SELECT 1 FROM memories WHERE id = {start})"
         where.add(f"m.id IN (SELECT id FROM near) AND m.id <> {start}")
     _filter(where, search)

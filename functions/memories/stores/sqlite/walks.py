@@ -7,10 +7,19 @@ from datetime import datetime
 from typing import cast
 
 from core.ports import SqlValue, Statement
-from memories.graph.model import ContextSearch, EdgeChangesSince, History, Path, Related, Relationship
+from memories.graph.model import (
+    ChangesPosition,
+    ContextSearch,
+    EdgeChangesSince,
+    EdgePosition,
+    History,
+    Path,
+    Related,
+    Relationship,
+)
 from memories.graph.ports import UnknownEnds
 from memories.model import Author, Version
-from memories.stores.rows import PAGE_BYTES, from_micros, to_memory, to_micros, to_relationship
+from memories.stores.rows import PAGE_BYTES, Row, from_micros, to_memory, to_micros, to_relationship
 from memories.stores.sqlite.base import (
     CURRENT,
     MEMORY,
@@ -21,6 +30,7 @@ from memories.stores.sqlite.base import (
     Operations,
     edges,
     json,
+    levels,
     taken,
 )
 from memories.stores.sqlite.graph import KNOWN
@@ -32,52 +42,54 @@ _OTHER_END = "CASE r.from_id WHEN {0}.id THEN r.to_id ELSE r.from_id END"
 _BEST = "r.strength DESC, r.created_at DESC, r.id"
 
 
-def _walk(followed: str) -> str:
+def _walk(followed: str, goal: str | None = None) -> str:
     """?1 start, ?2 depth, ?3 types (JSON, or null for all), ?4 as of (or null): who is how near to the start."""
     return f"""
-  WITH RECURSIVE walk (id, depth) AS (
-    SELECT ?1, 0
-    UNION
-    SELECT {_OTHER_END.format("walk")}, walk.depth + 1
-    FROM walk JOIN relationships r ON (r.from_id = walk.id OR r.to_id = walk.id)
-    WHERE walk.depth < ?2 AND {followed}
-  ), nearest (id, depth) AS MATERIALIZED (
-    SELECT id, min(depth) FROM walk GROUP BY id
+  WITH RECURSIVE {levels("?1", "?2", followed, goal)}, nearest (id, depth) AS MATERIALIZED (
+    SELECT reached.value, levels.depth FROM levels CROSS JOIN json_each(levels.ids) reached
   )"""
 
 
-def _followed(as_of: datetime | None) -> str:
-    held = "?4 IS NULL AND r.valid_until IS NULL" if as_of is None else _HELD
-    return f"{held} AND (?3 IS NULL OR r.type IN (SELECT value FROM json_each(?3)))"
+def _followed(types: Collection[str], as_of: datetime | None) -> str:
+    held = f"?4 IS NULL AND {CURRENT}" if as_of is None else _HELD
+    chosen = "r.type IN (SELECT value FROM json_each(?3))" if types else "?3 IS NULL"
+    return f"{held} AND {chosen}"
 
 
 def _related(followed: str) -> str:
-    """Further arguments: ?5 limit, ?6 bytes."""
-    return f"""{_walk(followed)}, edges AS (
-    SELECT nearest.id, nearest.depth, r.id AS edge, r.strength, {RELATIONSHIP_SIZE} AS size,
-           row_number() OVER (PARTITION BY nearest.id ORDER BY {_BEST}) AS choice
-    FROM nearest
-    JOIN relationships r ON (r.from_id = nearest.id OR r.to_id = nearest.id)
-    JOIN nearest earlier ON earlier.id = {_OTHER_END.format("nearest")} AND earlier.depth = nearest.depth - 1
-    WHERE {followed}
+    """Further arguments: ?5 limit, ?6 bytes. Relationships are looked for at the nearer of two memories: most memories
+    are often on the last level, from which none leads on."""
+    crossing = f"""
+    SELECT r.{{far}} AS id, here.depth + 1 AS depth, r.id AS edge, r.strength, r.created_at
+    FROM nearest here CROSS JOIN relationships r ON r.{{near}} = here.id
+    WHERE here.depth < (SELECT max(depth) FROM nearest) AND {followed}"""
+    return f"""{_walk(followed)}, crossing AS ({crossing.format(near="from_id", far="to_id")}
+    UNION ALL {crossing.format(near="to_id", far="from_id")}
+  ), edges AS (
+    SELECT r.id, r.depth, r.edge, r.strength,
+           row_number() OVER (PARTITION BY r.id ORDER BY r.strength DESC, r.created_at DESC, r.edge) AS choice
+    FROM crossing r JOIN nearest ON nearest.id = r.id AND nearest.depth = r.depth
   ), picked AS (
-    SELECT edges.id, edges.depth, edges.edge, edges.size + {MEMORY_SIZE} AS size,
+    SELECT edges.id, edges.depth, edges.edge,
            row_number() OVER (ORDER BY edges.strength DESC, m.importance DESC, m.created_at DESC, m.id) AS place
     FROM edges JOIN memories m ON m.id = edges.id
     WHERE edges.choice = 1
     ORDER BY place LIMIT ?5
+  ), sized AS (
+    SELECT picked.*, {RELATIONSHIP_SIZE} + {MEMORY_SIZE} AS size
+    FROM picked JOIN memories m ON m.id = picked.id JOIN relationships r ON r.id = picked.edge
   )
   SELECT start.known, reached.depth, {MEMORY}, {RELATIONSHIP}
   FROM (SELECT {KNOWN.format("?1")} AS known) start
-  LEFT JOIN (SELECT *, sum(size) OVER (ORDER BY place) - size AS before FROM picked) reached ON reached.before < ?6
+  LEFT JOIN (SELECT *, sum(size) OVER (ORDER BY place) - size AS before FROM sized) reached ON reached.before < ?6
   LEFT JOIN memories m ON m.id = reached.id
   LEFT JOIN relationships r ON r.id = reached.edge
   ORDER BY reached.place"""
 
 
 def _path(followed: str) -> str:
-    """Further argument: ?5 end. Walks from the start to find how far each memory is, then back from the end."""
-    return f"""{_walk(followed)}, back (id, depth, edge) AS (
+    """Further argument: ?5 end. Walks from the start until it is there, then back from the end."""
+    return f"""{_walk(followed, goal="?5")}, back (id, depth, edge) AS (
     SELECT id, depth, NULL FROM nearest WHERE id = ?5
     UNION ALL
     SELECT {_OTHER_END.format("back")}, back.depth - 1, r.id
@@ -106,11 +118,18 @@ _STATES = f"""
   )"""
 
 _OF_ONE = "(r.from_id = ?1 OR r.to_id = ?1) AND (?2 IS NULL OR r.type IN (SELECT value FROM json_each(?2)))"
-_HISTORY = edges(_OF_ONE, "r.valid_from, r.id", "?3", "?4", "?5")
+_HISTORY = edges(_OF_ONE, "r.valid_from, r.created_at, r.id", "?3", "?4", "?5")
 _HISTORY_TOTAL = f"SELECT count(*) FROM relationships r WHERE {_OF_ONE}"
 
-_RECORDED = edges("r.recorded_at >= ?1", "r.recorded_at DESC, r.id", "?2", "?3")
-_INVALIDATED = edges("r.valid_until >= ?1", "r.valid_until DESC, r.id", "?2", "?3")
+
+def _changed(since: datetime, limit: int, moment: str, after: EdgePosition | None) -> Statement:
+    """A page of the relationships whose `moment` (a column) is `since` or later."""
+    args: tuple[SqlValue, ...] = (to_micros(since), limit + 1, PAGE_BYTES)
+    condition = f"r.{moment} >= ?1"
+    if after is not None:
+        condition += f" AND (r.{moment} < ?4 OR (r.{moment} = ?4 AND r.id > ?5))"
+        args = (*args, to_micros(after.at), after.id)
+    return Statement(edges(condition, f"r.{moment} DESC, r.id", "?2", "?3"), args)
 
 
 class WalkOperations(Operations):
@@ -120,7 +139,7 @@ class WalkOperations(Operations):
         self, memory_id: str, types: Collection[str], depth: int, limit: int, as_of: datetime | None = None
     ) -> list[Related] | None:
         args = (*_walk_arguments(memory_id, types, depth, as_of), limit, PAGE_BYTES)
-        [found] = await self._read(Statement(_related(_followed(as_of)), args))
+        [found] = await self._read(Statement(_related(_followed(types, as_of)), args))
         if not found.rows[0][0]:
             return None
         return [
@@ -133,7 +152,7 @@ class WalkOperations(Operations):
         self, start: str, end: str, types: Collection[str], depth: int, as_of: datetime | None = None
     ) -> Path | UnknownEnds | None:
         args = (*_walk_arguments(start, types, depth, as_of), end)
-        [found] = await self._read(Statement(_path(_followed(as_of)), args))
+        [found] = await self._read(Statement(_path(_followed(types, as_of)), args))
         unknown = [one for one, known in zip((start, end), found.rows[0][:2], strict=True) if not known]
         if unknown:
             return UnknownEnds(tuple(dict.fromkeys(unknown)))
@@ -156,11 +175,17 @@ class WalkOperations(Operations):
             _versions(states.rows), [to_relationship(row) for row in relationships], cast(int, total.rows[0][0])
         )
 
-    async def changes(self, since: datetime, limit: int) -> EdgeChangesSince:
+    async def changes(self, since: datetime, limit: int, after: ChangesPosition | None = None) -> EdgeChangesSince:
         # Both may fill an answer, which has room for twice a page.
-        args = (to_micros(since), limit + 1, PAGE_BYTES)
-        pages = await self._read(Statement(_RECORDED, args), Statement(_INVALIDATED, args))
-        (recorded, more_recorded), (invalidated, more_invalidated) = (taken(page.rows, limit) for page in pages)
+        asked = []
+        if after is None or after.recorded:
+            asked.append(_changed(since, limit, "recorded_at", after.recorded if after else None))
+        if after is None or after.invalidated:
+            asked.append(_changed(since, limit, "valid_until", after.invalidated if after else None))
+        pages = [taken(page.rows, limit) for page in (await self._read(*asked) if asked else ())]
+        at_end: tuple[list[Row], bool] = [], False
+        recorded, more_recorded = pages.pop(0) if after is None or after.recorded else at_end
+        invalidated, more_invalidated = pages.pop(0) if pages else at_end
         return EdgeChangesSince(
             [to_relationship(row) for row in recorded],
             [to_relationship(row) for row in invalidated],
