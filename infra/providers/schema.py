@@ -165,8 +165,8 @@ def _check_history(applied: Sequence[Migration], wanted: Sequence[Migration]) ->
         if (before.version, before.checksum) != (now.version, now.checksum):
             raise ProviderError(
                 f"Migration {now.version:04}_{now.name}.sql was edited after it was applied: restore the file, and put "
-                "the change into a new migration. (If this is a local environment that a checkout from before the first "
-                "release made: `make destroy` and `make up` make it anew, and its data goes.)"
+                "the change into a new migration. (If this is a local environment that a checkout from before the "
+                "first release made: `make destroy` and `make up` make it anew, and its data goes.)"
             )
 
 
