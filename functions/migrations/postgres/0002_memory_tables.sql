@@ -102,6 +102,9 @@ CREATE TABLE memory.memories (
 ALTER TABLE memory.memories ALTER COLUMN folded_text SET STORAGE MAIN;
 -- A search that is planned reads what is known of the text, for 0.3 ms, and learns nothing of use.
 ALTER TABLE memory.memories ALTER COLUMN folded_text SET STATISTICS 0;
+-- Statistics know the workspaces that were there when they were made; a newer one is taken for one row, which any index
+-- finds, and then all of it is read for each id. Without them each workspace is taken for one of many.
+ALTER TABLE memory.memories ALTER COLUMN workspace_id SET STATISTICS 0;
 CREATE INDEX memories_by_rank ON memory.memories (workspace_id, importance DESC, created_at DESC, id);
 CREATE INDEX memories_of_project ON memory.memories (workspace_id, project_path, importance DESC, created_at DESC, id)
 WHERE project_path IS NOT NULL;

@@ -173,22 +173,23 @@ END
 $$;
 -- Whether to go on along the order: of the first `read` memories `joint` pass, and `named` hold a needle or have a tag.
 -- Along the order each memory takes 1.5 microseconds, by the index each match 3.3 (measured with texts of 70 words),
--- and it names others in vain, about half as many. How many memories there are is the planner's guess, sooner had than
--- a count; where every fourth passes, the order is the sooner way among however many.
+-- and it names others in vain, about half as many. How many memories there are is counted so far; beyond, many are
+-- taken for granted. Where every fourth passes, the order is the sooner way among however many.
 CREATE FUNCTION memory.go_on(wanted bigint, joint bigint, named bigint, read bigint)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE -- others may not EXPLAIN
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
+    far constant bigint := 2000;
+    many constant bigint := 6000;
     chance double precision := greatest(joint - sqrt(joint), 0.5); -- rare texts are many: most are rarer than they look
-    plan json;
     rows double precision;
 BEGIN
     IF joint = 0 OR joint * 4 >= read THEN
         RETURN joint > 0;
     END IF;
-    EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM memory.memories' INTO plan;
-    rows := plan #>> '{0,Plan,Plan Rows}';
+    SELECT CASE WHEN count(*) = far THEN many ELSE count(*) END INTO rows
+    FROM (SELECT FROM memory.memories LIMIT far) m;
     RETURN least(rows, wanted * read / chance) * 1.5 < rows * named / read * 5;
 END
 $$;
@@ -208,12 +209,24 @@ DECLARE
 BEGIN
     EXECUTE format($f$
 
+CREATE FUNCTION memory.titled(w memory.wanted, wanted bigint)
+RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET enable_sort = on -- they are few; along the order all would be read
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT m.id FROM memory.memories m WHERE %1$s AND %2$s AND %3$s %4$s LIMIT wanted);
+END
+$$;
+
 -- One page from what stands first: exact titles, by their own index, then along the order. The first memories of the
 -- order tell how many of all hold a needle; `ids` is null when the index of texts is the sooner way.
 CREATE FUNCTION memory.quick(w memory.wanted, OUT total bigint, OUT ids text[])
-LANGUAGE plpgsql VOLATILE -- others may not EXPLAIN
+LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET enable_sort = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -225,7 +238,7 @@ DECLARE
     named bigint;
 BEGIN
     IF w.exact <> '' THEN
-        first := ARRAY(SELECT m.id FROM memory.memories m WHERE %1$s AND %2$s AND %3$s %4$s LIMIT wanted);
+        first := memory.titled(w, wanted);
     END IF;
     SELECT count(*), count(*) FILTER (WHERE s.held), array_agg(s.id) FILTER (WHERE s.held AND s.passed)
     INTO read, named, others
@@ -352,7 +365,7 @@ $$;
 -- Which way to take: along the order (`scan`), by the index of texts, or by that of tags (`by_tag`). The first memories
 -- of the order tell how many hold a text and have a tag.
 CREATE FUNCTION memory.choose(w memory.wanted, OUT scan boolean, OUT by_tag boolean)
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     sample constant bigint := 100;
@@ -386,6 +399,8 @@ CREATE FUNCTION memory.search(workspace text, search jsonb, bytes bigint, neighb
 RETURNS TABLE (total bigint, picked integer, neighbours text, hit memory.memory_row)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_sort = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -447,8 +462,13 @@ BEGIN
         c.updated_at, c.version
     )::memory.memory_row
     FROM (
-        SELECT m.*, place, sum(memory.size(m)) OVER (ORDER BY place) - memory.size(m) AS before
-        FROM unnest(ids) WITH ORDINALITY AS page (id, place) JOIN memory.memories m ON m.id = page.id
+        SELECT m.*, place, sum(m.size) OVER (ORDER BY place) - m.size AS before
+        FROM unnest(ids) WITH ORDINALITY AS page (id, place)
+        -- As a range, in order: only the primary key serves, whatever statistics say of the workspace.
+        CROSS JOIN LATERAL (
+            SELECT one.*, memory.size(one) AS size FROM memory.memories one
+            WHERE one.id >= page.id AND one.id <= page.id ORDER BY one.id LIMIT 1
+        ) m
         WHERE place < w.most
     ) c
     WHERE c.before < bytes
