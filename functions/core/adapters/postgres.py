@@ -3,8 +3,8 @@
 Prepared statements are off (Supavisor's transaction mode has none). psycopg is imported with the first connection, so
 that a function which is served from its caches never pays for it.
 
-A statement whose time is over, or whose caller goes away, is never cancelled on the server, which hangs when that is
-frozen: its connection is closed (postgres_session.py).
+Cancelling a psycopg query makes it talk to the server again, which hangs when the server is frozen. So a query runs in
+a task that is never cancelled: when its time is over its socket is shut down, and the connection thrown away.
 
     no connection within 1 s, no answer within 5 s, or no free connection   -> Unavailable
     a kept connection was closed meanwhile                                  -> all kept ones go, one more try
@@ -15,9 +15,12 @@ frozen: its connection is closed (postgres_session.py).
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +29,9 @@ from core.problems import Unavailable
 from core.settings import Secret
 
 if TYPE_CHECKING:
-    from core.adapters.postgres_session import Session
+    import psycopg
+
+    Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
@@ -76,7 +81,7 @@ class Postgres:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._idle: list[tuple[Session, float]] = []
+        self._idle: list[tuple[Connection, float]] = []
         self._down = False
 
     async def fetch(self, statement: str, args: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -118,8 +123,8 @@ class Postgres:
 
     async def close(self) -> None:
         """Close the kept connections."""
-        for session, _ in self._idle:
-            session.close()
+        for connection, _ in self._idle:
+            connection.pgconn.finish()
         self._idle.clear()
 
     async def _settle(self, statement: str, args: Sequence[object], ends: float) -> Answer:
@@ -144,22 +149,20 @@ class Postgres:
         except _Broken as error:
             raise self._unavailable(f"the connection broke: {error}") from None
 
-    def _take(self) -> Session | None:
+    def _take(self) -> Connection | None:
         while self._idle:
-            session, since = self._idle.pop()
-            if time.monotonic() - since < KEEP_SECONDS and not session.closed:
-                return session
-            session.close()
+            connection, since = self._idle.pop()
+            if time.monotonic() - since < KEEP_SECONDS and not connection.closed:
+                return connection
+            connection.pgconn.finish()
         return None
 
-    async def _connect(self) -> Session:
+    async def _connect(self) -> Connection:
         import psycopg
-
-        from core.adapters.postgres_session import Session
 
         try:
             async with asyncio.timeout(self._connect_seconds):
-                connection = await psycopg.AsyncConnection.connect(
+                return await psycopg.AsyncConnection.connect(
                     self._url.reveal(), autocommit=True, prepare_threshold=None, application_name="memorygraph"
                 )
         except TimeoutError:
@@ -167,30 +170,36 @@ class Postgres:
         except psycopg.OperationalError as error:
             # Names the host, the role and the server's reason; never the password.
             raise self._unavailable(" ".join(str(error).split())) from None
-        return Session(connection)
 
-    async def _ask(self, session: Session, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+    async def _ask(self, connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
         import psycopg
 
+        query = asyncio.get_running_loop().create_task(_run(connection, statement, args))
         try:
-            rows = await session.ask(statement, args, self._answer_seconds)
-        except TimeoutError:
-            raise self._unavailable(f"no answer within {self._answer_seconds:g} s") from None
+            done, _ = await asyncio.wait({query}, timeout=self._answer_seconds)
+        except asyncio.CancelledError:
+            _abandon(connection, query)
+            raise
+        if not done:
+            _abandon(connection, query)
+            raise self._unavailable(f"no answer within {self._answer_seconds:g} s")
+        try:
+            rows = query.result()
         except psycopg.Error as error:
-            if session.closed:
-                session.close()
+            if connection.closed:
+                connection.pgconn.finish()
                 raise _Broken(" ".join(str(error).split())) from None
-            self._keep(session)
+            self._keep(connection)
             if error.sqlstate in CONFLICTS:
                 raise _Conflict(f"SQLSTATE {error.sqlstate}") from None
             if isinstance(error, psycopg.OperationalError):  # it is shutting down, recovering, out of something
                 raise self._unavailable(f"SQLSTATE {error.sqlstate}") from None
             raise StatementRefused(f"{type(error).__name__}, SQLSTATE {error.sqlstate}", error.sqlstate) from None
-        self._keep(session)
+        self._keep(connection)
         return rows
 
-    def _keep(self, session: Session) -> None:
-        self._idle.append((session, time.monotonic()))
+    def _keep(self, connection: Connection) -> None:
+        self._idle.append((connection, time.monotonic()))
 
     def _unavailable(self, reason: str) -> Unavailable:
         if not self._down:
@@ -199,3 +208,22 @@ class Postgres:
         return Unavailable(
             "Accounts and keys cannot be looked up right now. Please try again in a moment.", part="control plane"
         )
+
+
+async def _run(connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+    # Binary: numbers arrive as they are. The result's fields are counted because `description` describes each.
+    cursor = await connection.execute(statement.encode(), args, binary=True)
+    return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+
+
+def _abandon(connection: Connection, query: asyncio.Task[list[tuple[Any, ...]]]) -> None:
+    """End a query that nobody waits for, without asking the server: its socket closes, so the task fails at once."""
+
+    def finish(done: asyncio.Task[list[tuple[Any, ...]]]) -> None:
+        if not done.cancelled():  # as when the loop ends
+            done.exception()
+        connection.pgconn.finish()
+
+    query.add_done_callback(finish)
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

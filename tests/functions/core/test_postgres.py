@@ -52,38 +52,6 @@ async def test_rows_and_a_kept_connection(postgres: Postgres) -> None:
     assert await postgres.fetch("SELECT pg_backend_pid(), %s, ARRAY['a', 'b']", ["text"]) == first
 
 
-async def test_a_statement_and_an_answer_that_no_socket_takes_at_once(postgres: Postgres) -> None:
-    text = "long " * (4 << 20)
-    assert await postgres.fetch("SELECT %s::text, %s::int", [text, 1]) == [(text, 1)]
-    assert await answers(postgres)
-
-
-async def test_a_long_statement_to_a_frozen_server_ends(postgres: Postgres, server: Server) -> None:
-    assert await answers(postgres)
-    server.signal_all(signal.SIGSTOP)
-    async with asyncio.timeout(PATIENCE):
-        with pytest.raises(Unavailable):
-            await postgres.fetch("SELECT %s::text", ["long " * (4 << 20)])
-    server.signal_all(signal.SIGCONT)
-    assert await answers(postgres)
-
-
-async def test_what_cannot_be_sent_is_our_fault(postgres: Postgres) -> None:
-    for statement, args in (("SELECT %s", ["a\0b"]), ("SELECT %s, %s", [1]), ("SELECT 1; SELECT 2", [])):
-        with pytest.raises(StatementRefused):
-            await postgres.fetch(statement, args)
-        assert await answers(postgres)
-
-
-async def test_a_statement_that_fails_as_it_is_committed(postgres: Postgres) -> None:
-    """Its rows have arrived by then."""
-    await postgres.fetch("CREATE TABLE t (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
-    with pytest.raises(StatementRefused) as caught:
-        await postgres.fetch("INSERT INTO t VALUES (1), (1) RETURNING number")
-    assert caught.value.sqlstate == "23505"
-    assert await postgres.fetch("SELECT count(*) FROM t") == [(0,)]
-
-
 async def test_at_most_four_connections(postgres: Postgres) -> None:
     pids = await asyncio.gather(*(postgres.fetch("SELECT pg_backend_pid() FROM pg_sleep(0.01)") for _ in range(12)))
     assert len({rows[0][0] for rows in pids}) == 4
