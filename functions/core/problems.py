@@ -46,8 +46,13 @@ class Invalid(Problem):
         super().__init__(detail)
         self.errors = dict(errors or {})
 
+    @classmethod
+    def naming(cls, errors: Mapping[str, str], what: str = "request") -> Invalid:
+        """`what` is not valid because of these fields: names to what is wrong with each."""
+        return cls(f"The {what} is not valid: {told(errors)}.", errors=errors)
+
     def members(self) -> dict[str, Any]:
-        return {"errors": [{"field": name, "message": text} for name, text in self.errors.items()]}
+        return {"errors": listed(self.errors)}
 
 
 class Unauthorized(Problem):
@@ -125,6 +130,16 @@ class Unavailable(_Later):
     def __init__(self, detail: str, *, part: str, retry_after_seconds: int = 2) -> None:
         super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.part = part
+
+
+def listed(errors: Mapping[str, str]) -> list[dict[str, str]]:
+    """Faults by field, as bodies hold them."""
+    return [{"field": name, "message": message} for name, message in errors.items()]
+
+
+def told(errors: Mapping[str, str]) -> str:
+    """Faults by field, as a sentence holds them."""
+    return "; ".join(f"{name} {message}" for name, message in errors.items())
 
 
 def render(problem: Problem, request_id: str) -> dict[str, Any]:

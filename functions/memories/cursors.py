@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import math
 from dataclasses import replace
-from typing import Any
 
-import orjson
-
-from core.problems import Invalid
+from memories import opaque
 from memories.model import Position, Search, is_id
 from memories.stores.rows import from_micros, to_micros
 
@@ -22,7 +17,7 @@ MICROS_MOST = 1 << 56
 def encode(search: Search, position: Position) -> str:
     """The cursor of the page that follows `position` in `search`."""
     at = [position.exact, position.importance, to_micros(position.created_at), position.id]
-    return base64.urlsafe_b64encode(orjson.dumps([_digest(search), *at])).decode().rstrip("=")
+    return opaque.write([_digest(search), *at])
 
 
 def decode(cursor: str, search: Search) -> Position:
@@ -32,10 +27,9 @@ def decode(cursor: str, search: Search) -> Position:
         Invalid: this is no cursor, or one of another search.
     """
     try:
-        value: Any = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
-        digest, exact, importance, created, memory_id = value
-    except (ValueError, TypeError, binascii.Error):
-        raise _invalid("is not a cursor of this API: send `next_cursor` as it was given") from None
+        digest, exact, importance, created, memory_id = opaque.read(cursor)
+    except (ValueError, TypeError):
+        raise opaque.not_ours() from None
     well = (
         isinstance(exact, bool)
         and isinstance(importance, float | int)
@@ -46,7 +40,7 @@ def decode(cursor: str, search: Search) -> Position:
         and is_id(memory_id)
     )
     if not well or digest != _digest(search):
-        raise _invalid("belongs to another search: send it with the same query and filters")
+        raise opaque.of_another("search", "send it with the same query and filters")
     return Position(exact, float(importance), from_micros(created), memory_id)
 
 
@@ -54,7 +48,3 @@ def _digest(search: Search) -> str:
     """The same for all pages of one search, whatever their size."""
     question = replace(search, limit=0, offset=0, after=None)
     return hashlib.sha256(repr(question).encode()).hexdigest()[:16]
-
-
-def _invalid(message: str) -> Invalid:
-    return Invalid(f"The request is not valid: cursor {message}.", errors={"cursor": message})

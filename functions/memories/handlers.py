@@ -32,15 +32,14 @@ from memories.graph.handlers import (
 )
 from memories.graph.service import GraphService
 from memories.model import Memory, Mismatch, Near, Search
-from memories.parameters import parameters
 from memories.render import memory_body, page_body, recent_body, statistics_body
-from memories.requests import agent, new_memory, path_id
+from memories.requests import agent, new_memory, path_id, queried
 from memories.service import MemoryService, position, wanted
 from memories.services import Services
 from memories.stores.by_kind import StoresByKind
 from memories.stores.postgres import PostgresStores
 from memories.stores.sqlite import SqliteStores
-from memories.text import fold, normal_tags
+from memories.text import folded_names, normal_tags
 from memories.transfer.handlers import create_memories, export_memories, import_part, read_import
 from memories.transfer.service import TransferService
 from memories.validation import parse
@@ -109,7 +108,7 @@ async def read_memory(call: Call, services: Services) -> Response:
     memory_id = path_id(call)
     as_of = None
     if "as_of" in call.request.query_params:
-        as_of = parse(schemas.ReadRequest, parameters(schemas.ReadRequest, call.request.query_params)).as_of
+        as_of = queried(call, schemas.ReadRequest).as_of
     memory = await services.memories.read(call.caller, memory_id, as_of)
     etags.check(etags.expected(call), memory.version, memory.updated_at)
     return _memory(call, memory)
@@ -132,8 +131,7 @@ async def delete_memory(call: Call, services: Services) -> Response:
 
 
 async def list_memories(call: Call, services: Services) -> Response:
-    given = parameters(schemas.ListRequest, call.request.query_params)
-    return await _search(call, services, parse(schemas.ListRequest, given), every_tag=True)
+    return await _search(call, services, queried(call, schemas.ListRequest), every_tag=True)
 
 
 async def search_memories(call: Call, services: Services) -> Response:
@@ -142,10 +140,10 @@ async def search_memories(call: Call, services: Services) -> Response:
 
 async def recall_memories(call: Call, services: Services) -> Response:
     if call.request.method in ("GET", "HEAD"):
-        given = parameters(schemas.RecallRequest, call.request.query_params)
+        asked = queried(call, schemas.RecallRequest)
     else:
-        given = await call.json()
-    return await _search(call, services, parse(schemas.RecallRequest, given))
+        asked = parse(schemas.RecallRequest, await call.json())
+    return await _search(call, services, asked)
 
 
 async def search_neighbourhood(call: Call, services: Services) -> Response:
@@ -155,7 +153,7 @@ async def search_neighbourhood(call: Call, services: Services) -> Response:
 
 
 async def read_recent(call: Call, services: Services) -> Response:
-    asked = parse(schemas.RecentRequest, parameters(schemas.RecentRequest, call.request.query_params))
+    asked = queried(call, schemas.RecentRequest)
     project = asked.project or None
     activity = await services.memories.recent(call.caller, asked.days, project)
     return call.reply(recent_body(activity, asked.days, project))
@@ -183,8 +181,8 @@ async def _search(
             tags=normal_tags(asked.tags),
             every_tag=every_tag,
             project=asked.project_path or None,
-            languages=_folded(asked.languages),
-            frameworks=_folded(asked.frameworks),
+            languages=folded_names(asked.languages),
+            frameworks=folded_names(asked.frameworks),
             relationship_types=tuple(one.value for one in asked.relationship_filter),
             near=near,
             min_importance=asked.min_importance,
@@ -205,7 +203,3 @@ async def _search(
     query = asked.terms[0] if asked.terms else asked.query or ""
     following = cursors.encode(search, position(search, page.hits[-1].memory)) if page.more and page.hits else None
     return call.reply(page_body(page, search, query, following))
-
-
-def _folded(names: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(folded for name in names if (folded := fold(name).strip())))

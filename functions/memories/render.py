@@ -83,3 +83,7 @@ def statistics_body(statistics: Statistics) -> dict[str, Any]:
 def iso(moment: datetime) -> str:
     """With microseconds, always: the order of chat messages depends on them (client contract 7.9)."""
     return moment.isoformat("T", "microseconds")
+
+
+def iso_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)

@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 from core.http import Call
 from core.problems import NotFound
 from memories.model import Memory, is_id, new_id
+from memories.parameters import parameters
+from memories.validation import R, parse
 
 if TYPE_CHECKING:
     from memories.schemas import MemoryCreate
 
 AGENT_LIMIT = 200
+
+
+def queried(call: Call, model: type[R]) -> R:
+    """The parameters of a GET.
+
+    Raises:
+        Invalid: naming every one that is wrong.
+    """
+    return parse(model, parameters(model, call.request.query_params))
 
 
 def new_memory(body: MemoryCreate, now: datetime) -> Memory:

@@ -51,6 +51,11 @@ def normal_tags(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for raw in tags if (tag := raw.strip().lower().strip())))
 
 
+def folded_names(names: Iterable[str]) -> tuple[str, ...]:
+    """As stores compare them, each once; blank ones say nothing."""
+    return tuple(dict.fromkeys(folded for name in names if (folded := fold(name).strip())))
+
+
 def stem(word: str) -> str:
     """The reference's stem of a lower-case word."""
     if len(word) <= 3:

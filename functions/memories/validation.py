@@ -28,8 +28,7 @@ def parse(model: type[R], value: object) -> R:
         return model.model_validate(value)
     except ValidationError as error:
         faults = {_field(fault): _message(fault) for fault in error.errors(include_url=False, include_input=False)}
-    detail = "; ".join(f"{name} {message}" for name, message in faults.items())
-    raise Invalid(f"The request is not valid: {detail}.", errors=faults) from None
+    raise Invalid.naming(faults) from None
 
 
 _MESSAGES = {

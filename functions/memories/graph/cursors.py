@@ -3,14 +3,10 @@ for the same moment only. Those of searches are `memories.cursors`."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Any
 
-import orjson
-
-from core.problems import Invalid
+from memories import opaque
 from memories.graph.model import ChangesPosition, EdgeChangesSince, EdgePosition
 from memories.model import is_id
 from memories.stores.rows import from_micros, to_micros
@@ -25,7 +21,7 @@ def following(since: datetime, page: EdgeChangesSince) -> str | None:
     if not recorded and not invalidated:
         return None
     places = [[[to_micros(at), edge_id] for at, edge_id in places] for places in (recorded, invalidated)]
-    return base64.urlsafe_b64encode(orjson.dumps([to_micros(since), *places])).decode().rstrip("=")
+    return opaque.write([to_micros(since), *places])
 
 
 def decode(cursor: str, since: datetime) -> ChangesPosition:
@@ -35,13 +31,12 @@ def decode(cursor: str, since: datetime) -> ChangesPosition:
         Invalid: this is no cursor, or one of another moment.
     """
     try:
-        value: Any = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
-        moment, recorded, invalidated = value
+        moment, recorded, invalidated = opaque.read(cursor)
         position = ChangesPosition(_position(recorded), _position(invalidated))
-    except (ValueError, TypeError, OverflowError, binascii.Error):
-        raise _invalid("is not a cursor of this API: send `next_cursor` as it was given") from None
+    except (ValueError, TypeError, OverflowError):
+        raise opaque.not_ours() from None
     if moment != to_micros(since):
-        raise _invalid("belongs to another moment: send it with the same `since`")
+        raise opaque.of_another("moment", "send it with the same `since`")
     return position
 
 
@@ -57,7 +52,3 @@ def _position(places: list[list[Any]]) -> EdgePosition | None:
     if not isinstance(at, int) or not isinstance(edge_id, str) or not is_id(edge_id):
         raise ValueError
     return EdgePosition(from_micros(at), edge_id)
-
-
-def _invalid(message: str) -> Invalid:
-    return Invalid(f"The request is not valid: cursor {message}.", errors={"cursor": message})

@@ -16,11 +16,10 @@ from memories import etags
 from memories.graph import cursors, render
 from memories.graph.model import ContextSearch, Relationship
 from memories.model import Mismatch, is_id, new_id
-from memories.parameters import parameters
 from memories.relationship_types import RelationshipType
-from memories.requests import agent, path_id
+from memories.requests import agent, path_id, queried
 from memories.services import Services
-from memories.text import fold
+from memories.text import folded_names
 from memories.validation import parse
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ async def list_relationship_types(call: Call, _services: Services) -> Response:
 
 async def list_related(call: Call, services: Services) -> Response:
     memory_id = path_id(call)
-    asked = _asked(call, schemas.RelatedRequest)
+    asked = queried(call, schemas.RelatedRequest)
     types = _names(asked.relationship_types)
     found = await services.graph.related(call.caller, memory_id, types, asked.max_depth, asked.as_of)
     return call.reply(render.related_body(found))
@@ -107,7 +106,7 @@ async def list_related(call: Call, services: Services) -> Response:
 
 async def find_path(call: Call, services: Services) -> Response:
     ends = path_id(call), path_id(call, "other")
-    asked = _asked(call, schemas.PathRequest)
+    asked = queried(call, schemas.PathRequest)
     types = _names(asked.relationship_types)
     found = await services.graph.path(call.caller, *ends, types, asked.max_depth, asked.as_of)
     return call.reply(render.path_body(found))
@@ -115,14 +114,14 @@ async def find_path(call: Call, services: Services) -> Response:
 
 async def read_history(call: Call, services: Services) -> Response:
     memory_id = path_id(call)
-    asked = _asked(call, schemas.HistoryRequest)
+    asked = queried(call, schemas.HistoryRequest)
     types = _names(asked.relationship_types)
     found = await services.graph.history(call.caller, memory_id, types, limit=asked.limit, offset=asked.offset)
     return call.reply(render.history_body(memory_id, found, asked.limit, asked.offset))
 
 
 async def list_changes(call: Call, services: Services) -> Response:
-    asked = _asked(call, schemas.ChangesRequest)
+    asked = queried(call, schemas.ChangesRequest)
     after = cursors.decode(asked.cursor, asked.since) if asked.cursor else None
     found = await services.graph.changes(call.caller, asked.since, asked.limit, after)
     return call.reply(render.changes_body(asked.since, found, cursors.following(asked.since, found)))
@@ -132,11 +131,11 @@ async def search_relationships(call: Call, services: Services) -> Response:
     asked = parse(schemas.ContextSearchRequest, await call.json())
     search = ContextSearch(
         scope=asked.scope.value if asked.scope else None,
-        components=_folded(asked.components),
-        conditions=_folded(asked.conditions),
-        evidence=_folded(asked.evidence),
-        exceptions=_folded(asked.exceptions),
-        temporal=next(iter(_folded([asked.temporal or ""])), None),
+        components=folded_names(asked.components),
+        conditions=folded_names(asked.conditions),
+        evidence=folded_names(asked.evidence),
+        exceptions=folded_names(asked.exceptions),
+        temporal=next(iter(folded_names([asked.temporal or ""])), None),
         has_evidence=asked.has_evidence,
         types=_names(asked.relationship_types),
         limit=asked.limit,
@@ -162,15 +161,5 @@ async def _optional(call: Call, model: type[R]) -> R:
     return parse(model, await call.json() if await call.body() else {})
 
 
-def _asked(call: Call, model: type[R]) -> R:
-    """The parameters of a GET."""
-    return parse(model, parameters(model, call.request.query_params))
-
-
 def _names(types: list[RelationshipType]) -> tuple[str, ...]:
     return tuple(type_.value for type_ in types)
-
-
-def _folded(phrases: list[str]) -> tuple[str, ...]:
-    """As stores compare them; blank ones say nothing."""
-    return tuple(dict.fromkeys(folded for phrase in phrases if (folded := fold(phrase).strip())))

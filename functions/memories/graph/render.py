@@ -9,7 +9,7 @@ from memories.graph.context import structure
 from memories.graph.model import EdgeChangesSince, History, Path, Related, Relationship
 from memories.model import Version
 from memories.relationship_types import Category, RelationshipType
-from memories.render import iso, memory_body
+from memories.render import iso, iso_or_none, memory_body
 
 if TYPE_CHECKING:
     from memories.graph import schemas
@@ -28,7 +28,7 @@ def relationship_body(edge: Relationship) -> schemas.RelationshipBody:
         "created_at": iso(edge.created_at),
         "updated_at": iso(edge.updated_at),
         "valid_from": iso(edge.valid_from),
-        "valid_until": _iso_or_none(edge.valid_until),
+        "valid_until": iso_or_none(edge.valid_until),
         "recorded_at": iso(edge.recorded_at),
         "invalidated_by": edge.invalidated_by,
         "invalidation_reason": edge.invalidation_reason,
@@ -36,7 +36,7 @@ def relationship_body(edge: Relationship) -> schemas.RelationshipBody:
         "validation_count": edge.validation_count,
         "counter_evidence_count": edge.counter_evidence_count,
         "success_rate": edge.success_rate,
-        "last_validated": _iso_or_none(edge.last_validated),
+        "last_validated": iso_or_none(edge.last_validated),
         "version": edge.version,
     }
 
@@ -136,10 +136,6 @@ def _version_body(version: Version) -> schemas.VersionBody:
         "version": version.version,
         "title": version.title,
         "valid_from": iso(version.valid_from),
-        "valid_until": _iso_or_none(version.valid_until),
+        "valid_until": iso_or_none(version.valid_until),
         "author": {"key": author.key, "account": author.account, "agent": author.agent},
     }
-
-
-def _iso_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)

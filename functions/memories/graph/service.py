@@ -60,7 +60,7 @@ class GraphService:
         """
         if relationship.valid_until is not None and relationship.valid_until <= relationship.valid_from:
             message = "must be after valid_from, which is now unless it is given"
-            raise Invalid(f"The request is not valid: valid_until {message}.", errors={"valid_until": message})
+            raise Invalid.naming({"valid_until": message})
         same_since = relationship.recorded_at - timedelta(seconds=SAME_RELATIONSHIP_SECONDS)
         try:
             made = await self._store(caller).relate(
@@ -161,8 +161,7 @@ class GraphService:
             Invalid: it would supersede itself.
         """
         if by == relationship_id:
-            message = "must be another relationship"
-            raise Invalid(f"The request is not valid: invalidated_by {message}.", errors={"invalidated_by": message})
+            raise Invalid.naming({"invalidated_by": "must be another relationship"})
         edge = await self._store(caller).invalidate(
             relationship_id, self.now(), author(caller, agent), by=by, reason=reason
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 from enum import StrEnum
 
-from core.problems import Invalid
+from memories import opaque
 from memories.model import is_id
 from memories.transfer.model import Kind, Place
 
@@ -43,18 +43,17 @@ class Mark(StrEnum):
 def encode_cursor(place: Place | None) -> str | None:
     if place is None:
         return None
-    return base64.urlsafe_b64encode(f"{_PREFIXES[place.kind]}:{place.id}".encode()).decode().rstrip("=")
+    return opaque.write_bytes(f"{_PREFIXES[place.kind]}:{place.id}".encode())
 
 
 def decode_cursor(cursor: str) -> Place:
     """Raises: Invalid."""
     try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        prefix, colon, thing_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(":")
+        text = base64.b64decode(opaque.padded(cursor), altchars=b"-_", validate=True).decode("ascii")
+        prefix, colon, thing_id = text.partition(":")
     except ValueError:
         prefix = colon = thing_id = ""
     for kind, known in _PREFIXES.items():
         if colon and prefix == known and (thing_id == "" or is_id(thing_id)):
             return Place(kind, thing_id)
-    message = "is not a cursor of this API: send `next_cursor` as it was given"
-    raise Invalid(f"The request is not valid: cursor {message}.", errors={"cursor": message})
+    raise opaque.not_ours()

@@ -12,11 +12,10 @@ from starlette.responses import Response
 
 from core.http import Call
 from core.lazy import lazy
-from core.problems import Invalid
+from core.problems import Invalid, listed, told
 from memories.model import Memory, is_id
-from memories.parameters import parameters
 from memories.render import iso
-from memories.requests import agent, new_memory
+from memories.requests import agent, new_memory, queried
 from memories.services import Services
 from memories.transfer.formats import Format, decode_cursor
 from memories.transfer.model import ExportPage, Kind, Place, Stored, Totals
@@ -64,7 +63,7 @@ async def create_memories(call: Call, services: Services) -> Response:
 
 
 async def export_memories(call: Call, services: Services) -> Response:
-    asked = parse(schemas.ExportRequest, parameters(schemas.ExportRequest, call.request.query_params))
+    asked = queried(call, schemas.ExportRequest)
     place = Place(Kind.MEMORY) if asked.cursor is None else decode_cursor(asked.cursor)
     current = asked.format is Format.JSON
     totals, pages = await services.transfer.export(call.caller, place, asked.limit, current=current)
@@ -78,7 +77,7 @@ async def export_memories(call: Call, services: Services) -> Response:
 
 async def import_part(call: Call, services: Services) -> Response:
     transfer = services.transfer
-    asked = parse(schemas.ImportRequest, parameters(schemas.ImportRequest, call.request.query_params))
+    asked = queried(call, schemas.ImportRequest)
     if (asked.import_id is None) != (asked.part is None):
         missing = "part" if asked.part is None else "import_id"
         raise Invalid("A part of an import needs import_id and part.", errors={missing: "is missing"})
@@ -122,9 +121,9 @@ def _refused(faults: Mapping[int, Mapping[str, str]]) -> Invalid:
         for index, errors in faults.items()
         for name, message in errors.items()
     }
-    told = dict(list(errors.items())[:FAULTS_TOLD])
-    more = f"; and {len(errors) - len(told)} more" if len(errors) > len(told) else ""
-    return Invalid(f"Nothing was stored, because the batch is not valid: {_told(told)}{more}.", errors=told)
+    first = dict(list(errors.items())[:FAULTS_TOLD])
+    more = f"; and {len(errors) - len(first)} more" if len(errors) > len(first) else ""
+    return Invalid(f"Nothing was stored, because the batch is not valid: {told(first)}{more}.", errors=first)
 
 
 def _batch_body(stored: Mapping[int, Stored], faults: Mapping[int, Mapping[str, str]]) -> schemas.BatchBody:
@@ -139,7 +138,7 @@ def _batch_body(stored: Mapping[int, Stored], faults: Mapping[int, Mapping[str, 
         }
         for index, one in stored.items()
     ]
-    results += [{"index": index, "status": 400, "errors": _listed(errors)} for index, errors in faults.items()]
+    results += [{"index": index, "status": 400, "errors": listed(errors)} for index, errors in faults.items()]
     created = sum(one.version == 1 for one in stored.values())
     return {
         "results": sorted(results, key=lambda result: result["index"]),
@@ -201,7 +200,7 @@ def _bad_row(row: BadRow) -> schemas.BadRowBody:
         "row": row.number,
         "kind": row.kind.value if row.kind else None,
         "id": row.id,
-        "errors": _listed(row.errors),
+        "errors": listed(row.errors),
     }
 
 
@@ -214,14 +213,3 @@ def _shortened(summary: schemas.SummaryBody) -> schemas.SummaryBody:
             break
         kept += 1
     return {**summary, "bad_rows": summary["bad_rows"][:kept]}
-
-
-# Faults.
-
-
-def _listed(errors: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"field": name, "message": message} for name, message in errors.items()]
-
-
-def _told(errors: Mapping[str, str]) -> str:
-    return "; ".join(f"{name} {message}" for name, message in errors.items())

@@ -103,7 +103,7 @@ def _read_document(document: dict[str, Any], now: datetime) -> Upload:
         raise _unknown_version(" or ".join(LOCAL_VERSIONS))
     for name in LISTS.values():
         if not isinstance(document.setdefault(name, []), list):
-            raise Invalid(f"The document is not valid: {name} must be a list.", errors={name: "must be a list"})
+            raise Invalid.naming({name: "must be a list"}, "document")
     _check_number(sum(len(document[name]) for name in LISTS.values()))
     lines = (
         _Line(number, _dumped(row), kind)
@@ -154,8 +154,7 @@ def _relationship(row: schemas.RelationshipRow, at: datetime) -> Relationship:
     created_at = row.created_at or at
     valid_from = row.valid_from or created_at
     if row.valid_until is not None and row.valid_until < valid_from:  # the same: it was ended before it began
-        message = "must not be before valid_from"
-        raise Invalid(f"The row is not valid: valid_until {message}.", errors={"valid_until": message})
+        raise Invalid.naming({"valid_until": "must not be before valid_from"}, "row")
     return Relationship(
         id=row.id,
         from_id=row.from_memory_id,

@@ -27,7 +27,8 @@ from memories.fields import (
     member_of,
     null_is,
 )
-from memories.graph.model import CONTEXT_LIMIT, DEFAULT_CONFIDENCE, DEFAULT_STRENGTH, REASON_LIMIT
+from memories.graph.model import DEFAULT_CONFIDENCE, DEFAULT_STRENGTH, REASON_LIMIT
+from memories.graph.schemas import EdgeContext
 from memories.schemas import MemoryCreate, Request
 from memories.stores.rows import EPOCH
 from memories.transfer.formats import Format
@@ -66,7 +67,6 @@ OurTime = Annotated[Moment, AfterValidator(_sortable)]
 """When something was written down: pages are sorted by it. When something holds may be long ago."""
 Count = Annotated[Whole, Field(ge=0, le=COUNT_MOST)]
 Version = Annotated[Whole, Field(ge=1, le=COUNT_MOST), null_is(1)]
-EdgeContext = Annotated[Text, at_most(CONTEXT_LIMIT)]
 
 
 class BatchRequest(Request):

@@ -10,7 +10,7 @@ import orjson
 
 from memories.graph.model import Relationship
 from memories.model import Memory
-from memories.render import iso
+from memories.render import iso, iso_or_none, memory_body
 from memories.transfer.formats import LISTS, LOCAL_VERSION, VERSION, Format, Mark, encode_cursor
 from memories.transfer.model import ExportPage, Kind, Place, Totals
 
@@ -100,21 +100,7 @@ class DocumentWriter:
 
 
 def memory_line(memory: Memory) -> dict[str, Any]:
-    return {
-        "kind": Kind.MEMORY.value,
-        "id": memory.id,
-        "type": memory.type,
-        "title": memory.title,
-        "content": memory.content,
-        "summary": memory.summary,
-        "tags": list(memory.tags),
-        "importance": memory.importance,
-        "confidence": memory.confidence,
-        "context": memory.context,
-        "created_at": iso(memory.created_at),
-        "updated_at": iso(memory.updated_at),
-        "version": memory.version,
-    }
+    return {"kind": Kind.MEMORY.value, **memory_body(memory)}
 
 
 def relationship_line(relationship: Relationship) -> dict[str, Any]:
@@ -130,14 +116,14 @@ def relationship_line(relationship: Relationship) -> dict[str, Any]:
         "created_at": iso(relationship.created_at),
         "updated_at": iso(relationship.updated_at),
         "valid_from": iso(relationship.valid_from),
-        "valid_until": _iso_or_none(relationship.valid_until),
+        "valid_until": iso_or_none(relationship.valid_until),
         "recorded_at": iso(relationship.recorded_at),
         "invalidated_by": relationship.invalidated_by,
         "invalidation_reason": relationship.invalidation_reason,
         "evidence_count": relationship.evidence_count,
         "validation_count": relationship.validation_count,
         "counter_evidence_count": relationship.counter_evidence_count,
-        "last_validated": _iso_or_none(relationship.last_validated),
+        "last_validated": iso_or_none(relationship.last_validated),
         "version": relationship.version,
     }
 
@@ -190,7 +176,3 @@ def _line(row: dict[str, Any]) -> bytes:
 
 def _slices(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     return (rows[start : start + SLICE] for start in range(0, len(rows), SLICE))
-
-
-def _iso_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)
