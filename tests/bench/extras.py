@@ -27,6 +27,8 @@ STARTS = 10
 START_SECONDS = 30.0
 USERS = 100
 USER_PAUSE_SECONDS = 1.0
+WARM_CLIENTS = 8
+WARM_SECONDS = 0.5
 NETWORK_MS = 20
 CALLS_A_SECOND = 50
 IDLE_SECONDS = 6.0
@@ -192,6 +194,8 @@ async def far_store(
         }
         with cloud.worker(changes) as port:
             ours = Ours("function, store 20 ms away", Door(children.HOST, port, cloud.edge_secret), [key])
+            # As the edge's users meet a process that serves already; a cold start is a row of its own.
+            await load.run(ours, workload, ids, clients=WARM_CLIENTS, seconds=WARM_SECONDS, label="warm")
             return await users(ours, workload, ids, seconds)
 
 

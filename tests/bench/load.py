@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -147,6 +148,7 @@ async def _loop(
     phase: float,
 ) -> None:
     clock = time.perf_counter
+    chance = random.Random(phase)
     if pause:
         await asyncio.sleep(pause * phase)  # not all at once
     for number, operation in enumerate(plan):
@@ -166,7 +168,7 @@ async def _loop(
                 tally.latencies[operation.kind].append((now - started) * 1000)
                 tally.sizes[operation.kind] += len(answer)
         if pause:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause * chance.uniform(0.5, 1.5))
 
 
 async def _do(client: Client, operation: Operation, workload: Workload, ids: Sequence[str], tally: _Tally) -> bytes:
