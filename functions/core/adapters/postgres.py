@@ -1,10 +1,12 @@
 """PostgreSQL through a transaction pooler: one statement, one round trip, and an answer in bounded time, always.
 
-Prepared statements are off (Supavisor's transaction mode has none). psycopg is imported with the first connection, so
-that a function which is served from its caches never pays for it.
+Prepared statements are off (Supavisor's transaction mode has none), and nothing is pipelined: it hands the server's
+connection on at the first ReadyForQuery, and the answers behind it are lost (supabase/supavisor#1061). So connections
+times round trip bound what one process can ask: with 20 ms to the server about 180 statements a second. psycopg is
+imported with the first connection, so that a function which is served from its caches never pays for it.
 
-Cancelling a psycopg query makes it talk to the server again, which hangs when the server is frozen. So a query runs in
-a task that is never cancelled: when its time is over its socket is shut down, and the connection thrown away.
+A statement whose time is over, or whose caller goes away, is never cancelled on the server, which hangs when that is
+frozen: its connection is closed (postgres_session.py).
 
     no connection within 1 s, no answer within 5 s, or no free connection   -> Unavailable
     a kept connection was closed meanwhile                                  -> all kept ones go, one more try
@@ -15,12 +17,9 @@ a task that is never cancelled: when its time is over its socket is shut down, a
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +28,7 @@ from core.problems import Unavailable
 from core.settings import Secret
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+    from core.adapters.postgres_session import Session
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
@@ -81,7 +78,7 @@ class Postgres:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._idle: list[tuple[Connection, float]] = []
+        self._idle: list[tuple[Session, float]] = []
         self._down = False
 
     async def fetch(self, statement: str, args: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -123,8 +120,8 @@ class Postgres:
 
     async def close(self) -> None:
         """Close the kept connections."""
-        for connection, _ in self._idle:
-            connection.pgconn.finish()
+        for session, _ in self._idle:
+            session.close()
         self._idle.clear()
 
     async def _settle(self, statement: str, args: Sequence[object], ends: float) -> Answer:
@@ -149,20 +146,22 @@ class Postgres:
         except _Broken as error:
             raise self._unavailable(f"the connection broke: {error}") from None
 
-    def _take(self) -> Connection | None:
+    def _take(self) -> Session | None:
         while self._idle:
-            connection, since = self._idle.pop()
-            if time.monotonic() - since < KEEP_SECONDS and not connection.closed:
-                return connection
-            connection.pgconn.finish()
+            session, since = self._idle.pop()
+            if time.monotonic() - since < KEEP_SECONDS and not session.closed:
+                return session
+            session.close()
         return None
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> Session:
         import psycopg
+
+        from core.adapters.postgres_session import Session
 
         try:
             async with asyncio.timeout(self._connect_seconds):
-                return await psycopg.AsyncConnection.connect(
+                connection = await psycopg.AsyncConnection.connect(
                     self._url.reveal(), autocommit=True, prepare_threshold=None, application_name="memorygraph"
                 )
         except TimeoutError:
@@ -170,36 +169,30 @@ class Postgres:
         except psycopg.OperationalError as error:
             # Names the host, the role and the server's reason; never the password.
             raise self._unavailable(" ".join(str(error).split())) from None
+        return Session(connection)
 
-    async def _ask(self, connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+    async def _ask(self, session: Session, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
         import psycopg
 
-        query = asyncio.get_running_loop().create_task(_run(connection, statement, args))
         try:
-            done, _ = await asyncio.wait({query}, timeout=self._answer_seconds)
-        except asyncio.CancelledError:
-            _abandon(connection, query)
-            raise
-        if not done:
-            _abandon(connection, query)
-            raise self._unavailable(f"no answer within {self._answer_seconds:g} s")
-        try:
-            rows = query.result()
+            rows = await session.ask(statement, args, self._answer_seconds)
+        except TimeoutError:
+            raise self._unavailable(f"no answer within {self._answer_seconds:g} s") from None
         except psycopg.Error as error:
-            if connection.closed:
-                connection.pgconn.finish()
+            if session.closed:
+                session.close()
                 raise _Broken(" ".join(str(error).split())) from None
-            self._keep(connection)
+            self._keep(session)
             if error.sqlstate in CONFLICTS:
                 raise _Conflict(f"SQLSTATE {error.sqlstate}") from None
             if isinstance(error, psycopg.OperationalError):  # it is shutting down, recovering, out of something
                 raise self._unavailable(f"SQLSTATE {error.sqlstate}") from None
             raise StatementRefused(f"{type(error).__name__}, SQLSTATE {error.sqlstate}", error.sqlstate) from None
-        self._keep(connection)
+        self._keep(session)
         return rows
 
-    def _keep(self, connection: Connection) -> None:
-        self._idle.append((connection, time.monotonic()))
+    def _keep(self, session: Session) -> None:
+        self._idle.append((session, time.monotonic()))
 
     def _unavailable(self, reason: str) -> Unavailable:
         if not self._down:
@@ -208,22 +201,3 @@ class Postgres:
         return Unavailable(
             "Accounts and keys cannot be looked up right now. Please try again in a moment.", part="control plane"
         )
-
-
-async def _run(connection: Connection, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
-    # Binary: numbers arrive as they are. The result's fields are counted because `description` describes each.
-    cursor = await connection.execute(statement.encode(), args, binary=True)
-    return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
-
-
-def _abandon(connection: Connection, query: asyncio.Task[list[tuple[Any, ...]]]) -> None:
-    """End a query that nobody waits for, without asking the server: its socket closes, so the task fails at once."""
-
-    def finish(done: asyncio.Task[list[tuple[Any, ...]]]) -> None:
-        if not done.cancelled():  # as when the loop ends
-            done.exception()
-        connection.pgconn.finish()
-
-    query.add_done_callback(finish)
-    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
-        twin.shutdown(socket.SHUT_RDWR)

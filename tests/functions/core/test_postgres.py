@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+import uvloop
 
 from core.adapters.postgres import Postgres, StatementRefused
 from core.problems import Unavailable
@@ -50,6 +51,38 @@ async def test_rows_and_a_kept_connection(postgres: Postgres) -> None:
     first = await postgres.fetch("SELECT pg_backend_pid(), %s, ARRAY['a', 'b']", ["text"])
     assert first[0][1:] == ("text", ["a", "b"])
     assert await postgres.fetch("SELECT pg_backend_pid(), %s, ARRAY['a', 'b']", ["text"]) == first
+
+
+async def test_a_statement_and_an_answer_that_no_socket_takes_at_once(postgres: Postgres) -> None:
+    text = "long " * (4 << 20)
+    assert await postgres.fetch("SELECT %s::text, %s::int", [text, 1]) == [(text, 1)]
+    assert await answers(postgres)
+
+
+async def test_a_long_statement_to_a_frozen_server_ends(postgres: Postgres, server: Server) -> None:
+    assert await answers(postgres)
+    server.signal_all(signal.SIGSTOP)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(Unavailable):
+            await postgres.fetch("SELECT %s::text", ["long " * (4 << 20)])
+    server.signal_all(signal.SIGCONT)
+    assert await answers(postgres)
+
+
+async def test_what_cannot_be_sent_is_our_fault(postgres: Postgres) -> None:
+    for statement, args in (("SELECT %s", ["a\0b"]), ("SELECT %s, %s", [1]), ("SELECT 1; SELECT 2", [])):
+        with pytest.raises(StatementRefused):
+            await postgres.fetch(statement, args)
+        assert await answers(postgres)
+
+
+async def test_a_statement_that_fails_as_it_is_committed(postgres: Postgres) -> None:
+    """Its rows have arrived by then."""
+    await postgres.fetch("CREATE TABLE t (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(StatementRefused) as caught:
+        await postgres.fetch("INSERT INTO t VALUES (1), (1) RETURNING number")
+    assert caught.value.sqlstate == "23505"
+    assert await postgres.fetch("SELECT count(*) FROM t") == [(0,)]
 
 
 async def test_at_most_four_connections(postgres: Postgres) -> None:
@@ -114,6 +147,23 @@ async def test_a_restart_between_two_calls_is_not_noticed(postgres: Postgres, se
     server.start()
     for _ in range(4):
         assert await answers(postgres)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_caller_of_a_crowd_notices_a_restart(server: Server, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Four connections break at once, and new ones get the numbers of their sockets."""
+
+    async def crowd() -> None:
+        postgres = Postgres(Secret(server.new_database()))
+        for _ in range(3):
+            await asyncio.gather(*(postgres.fetch("SELECT pg_sleep(0.02)") for _ in range(4)))
+            server.kill()
+            server.start()
+            assert all(await asyncio.gather(*(answers(postgres) for _ in range(40))))
+        await postgres.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(crowd())
 
 
 async def test_a_session_ended_by_the_server_is_replaced(postgres: Postgres) -> None:
