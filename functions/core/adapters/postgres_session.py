@@ -84,6 +84,7 @@ class Session:
         done: asyncio.Future[PGresult] = loop.create_future()
         results: list[PGresult] = []
         ends = loop.time() + seconds
+        timer: asyncio.TimerHandle
 
         def stop() -> None:
             """Before libpq's socket is closed, or at once after: the process's next connection gets its number."""
