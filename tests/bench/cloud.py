@@ -123,24 +123,33 @@ class Cloud:
         Args:
             changes: of its environment.
         """
-        with children.listening() as listener, self._started(listener, changes or {}):
+        with children.listening() as listener, self._started(listener, env={**self.function.env, **(changes or {})}):
+            yield listener.getsockname()[1]
+
+    @contextmanager
+    def bare_worker(self, folder: Path, target: str) -> Iterator[int]:
+        """A process of another function, under the same server with the same limits; its port."""
+        env = {"PATH": os.defpath, "FUNCTION_TARGET": target, "FUNCTION_SIGNATURE_TYPE": "http"}
+        with children.listening() as listener, self._started(listener, env=env, cwd=folder):
             yield listener.getsockname()[1]
 
     @contextmanager
     def second_worker(self) -> Iterator[None]:
         """A second process that takes connections from the running function's own socket. Raises NotPossible."""
-        with self._borrowed_socket() as listener, self._started(listener, {}):
+        with self._borrowed_socket() as listener, self._started(listener, env=self.function.env):
             yield
 
     @contextmanager
-    def _started(self, listener: socket.socket, changes: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(
+        self, listener: socket.socket, *, env: Mapping[str, str], cwd: Path | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         ready, said = os.pipe()
         try:
             words = self.function.command(listener.fileno(), said)
             process = children.start(
                 words,
-                env={**self.function.env, **changes},
-                cwd=self.function.cwd,
+                env=dict(env),
+                cwd=cwd or self.function.cwd,
                 log=self.folder / "worker.log",
                 fds=(listener.fileno(), said),
             )

@@ -10,7 +10,7 @@ import shutil
 import socket
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,7 +24,6 @@ from tests.bench.workload import Workload
 from tests.delay import DelayingProxy
 
 STARTS = 10
-START_SECONDS = 30.0
 USERS = 100
 USER_PAUSE_SECONDS = 1.0
 WARM_CLIENTS = 8
@@ -37,42 +36,15 @@ _COMMAND = re.compile(rb'\["([A-Za-z_]+)"')
 
 
 async def store_free(cloud: Cloud, key: str, clients: int, seconds: float) -> dict[str, dict[str, float]]:
-    """GET /health with a key, and the same of a handler that does nothing: operations a second and ms."""
+    """GET /health with a key, and the same of a handler that does nothing, under the same server: a second, and ms."""
     direct = Door(children.HOST, cloud.function_port, cloud.edge_secret)
     found = {
         "function": await _hammer(direct, key, clients, seconds),
         "edge": await _hammer(Door(*cloud.edge), key, clients, seconds),
     }
-    port = children.free_port()  # not a socket of ours: uvicorn takes one for a Unix socket, and then leaves Nagle on
-    words = [cloud.function.python, "-m", "uvicorn", "--host", children.HOST, "--port", str(port), *_UVICORN]
-    env = {"PATH": os.defpath, "FUNCTION_TARGET": "hello", "FUNCTION_SOURCE": "main.py"}
-    with children.running(words, env=env, cwd=hello(cloud.folder), log=cloud.folder / "hello.log") as process:
-        bare = Door(children.HOST, port)
-        await _answering(bare, process.poll)
-        found["bare"] = await _hammer(bare, "", clients, seconds)
+    with cloud.bare_worker(hello(cloud.folder), "hello") as port:
+        found["bare"] = await _hammer(Door(children.HOST, port), "", clients, seconds)
     return found
-
-
-_UVICORN = (
-    *("--loop", "uvloop", "--http", "httptools", "--lifespan", "off", "--no-access-log", "--log-level", "warning"),
-    "functions_framework.aio:app",
-)
-
-
-async def _answering(door: Door, ended: Callable[[], int | None]) -> None:
-    """Wait until something answers there."""
-    deadline = time.monotonic() + START_SECONDS
-    line = Line(*door.address)
-    while True:
-        try:
-            await line.ask(door.request("", health_call()))
-        except WireError:
-            if time.monotonic() > deadline or ended() is not None:
-                raise
-            await asyncio.sleep(0.05)
-        else:
-            break
-    line.close()
 
 
 async def _hammer(door: Door, key: str, clients: int, seconds: float) -> dict[str, float]:

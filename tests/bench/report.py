@@ -148,15 +148,15 @@ def _users(results: Results) -> str:
             errors = sum(cell["errors"].values())
             rows.append((f"{name}{network}", pace, f"{cell['rate']:,.0f}", _ms(every), errors, cell["lost"]))
     return _table(("100 users, Team", "pace", "ops/s", "p50 / p95 / p99 ms", "errors", "lost"), rows) + (
-        '\n"Pausing": a second between an answer and the next call. "Without pause" is a closed loop: with 100 clients '
-        "the median is 100 over the rate.\n"
+        '\n"Pausing": half a second to one and a half between an answer and the next call, by the seed. "Without pause" '
+        "is a closed loop: with 100 clients the median is 100 over the rate.\n"
     )
 
 
 def _store_free(results: Results) -> str:
     found = results.get("store free", {})
     names = {
-        "bare": "bare functions-framework handler (uvloop), no key",
+        "bare": "bare functions-framework handler under the same server, no key",
         "function": "GET /health with a key, function",
         "edge": "GET /health with a key, through the edge",
     }
