@@ -63,6 +63,14 @@ def running(
         end(process)
 
 
+def free_port() -> int:
+    """A port that nobody listens on, just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def listening() -> socket.socket:
     """A socket that listens on a port of its own: connections wait in it until somebody accepts."""
     listener = socket.socket()

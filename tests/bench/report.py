@@ -148,8 +148,8 @@ def _users(results: Results) -> str:
             errors = sum(cell["errors"].values())
             rows.append((f"{name}{network}", pace, f"{cell['rate']:,.0f}", _ms(every), errors, cell["lost"]))
     return _table(("100 users, Team", "pace", "ops/s", "p50 / p95 / p99 ms", "errors", "lost"), rows) + (
-        '\n"Pausing": half a second to one and a half between an answer and the next call, by the seed. "Without pause" '
-        "is a closed loop: with 100 clients the median is 100 over the rate.\n"
+        '\n"Pausing": half a second to one and a half between an answer and the next call, by the seed. "Without '
+        'pause" is a closed loop: with 100 clients the median is 100 over the rate.\n'
     )
 
 
