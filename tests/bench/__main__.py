@@ -64,20 +64,21 @@ def main() -> int:
         except KeyboardInterrupt:
             _say("Stopped; what was measured so far is not written.")
             return 130
-    results = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "quick": given.quick,
-        "seconds": extent.seconds,
-        "seed": SEED,
-        "machine": machine,
-        "versions": _versions(),
-        "cells": run.cells,
-        **run.found,
-        "skipped": run.skipped,
-    }
-    (folder / "results.json").write_text(json.dumps(results, indent=1))
-    _write(results, Path(given.out))
-    _say(f"Written: {Path(given.out) / report.NAME}; the figures: {folder / 'results.json'}")
+        # Before the cloud goes: should that fail, nothing is lost.
+        results = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "quick": given.quick,
+            "seconds": extent.seconds,
+            "seed": SEED,
+            "machine": machine,
+            "versions": _versions(),
+            "cells": run.cells,
+            **run.found,
+            "skipped": run.skipped,
+        }
+        (folder / "results.json").write_text(json.dumps(results, indent=1))
+        _write(results, Path(given.out))
+        _say(f"Written: {Path(given.out) / report.NAME}; the figures: {folder / 'results.json'}")
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tests.bench import plot
 from tests.bench.extras import NETWORK_MS
 from tests.bench.runner import EDGE_FREE, EDGE_TEAM
-from tests.bench.targets import Record, Results, Target, rate, targets
+from tests.bench.targets import Record, Results, Target, limits, rate, targets
 
 NAME = "benchmarks.md"
 
@@ -23,8 +23,9 @@ FAIR = """\
 - No network is between the parts, but where a table says so. Real Turso, Supabase, Upstash and Cloudflare are further
   away, and Cloud Run's processor is another one.
 - PostgreSQL syncs each commit as the local cloud starts it; SQLite peers do what their defaults say.
-- Ceilings: "bare" sends what the product sends (recorded from it) without HTTP, key or rendering. psycopg in pipeline
-  mode was not tried. A ceiling's own client shares the machine too, and Python is its limit before PostgreSQL is.
+- Ceilings: "bare" sends what the product sends (recorded from it) without HTTP, key or rendering. Pipelining is not
+  tried, because Supabase's pooler loses what is pipelined (supabase/supavisor#1061). A ceiling's own client shares the
+  machine too, and Python is its limit before PostgreSQL is.
 - Free plan: 16 workspaces, between which the clients change, since one has few calls a day; stores rewrite memories
   that are there, since it is full. Compare it with bare sqld only.
 """
@@ -35,6 +36,8 @@ def markdown(results: Results) -> str:
     cells: list[Record] = results["cells"]
     parts = [_head(results)]
     parts += ["## Targets\n", _targets_table(targets(results))]
+    if stops := limits(results):
+        parts += ["What stops the missed ones:\n", "".join(f"- {stop}\n" for stop in stops)]
     parts += [f"![Operations a second of mixed traffic]({plot.NAME})\n"]
     for size in sorted({cell["size"] for cell in cells}):
         parts += [f"## Mixed load, {size:,} memories\n", _loads([cell for cell in cells if cell["size"] == size])]

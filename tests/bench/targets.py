@@ -27,9 +27,18 @@ def targets(results: Results) -> list[Target]:
     small, *larger = sorted({c["size"] for c in results["cells"] if c["system"] == EDGE_TEAM}) or [0]
     large = larger[-1] if larger else None
     ours = rate(results, EDGE_TEAM, small, 32)
-    best = best_peer(results, small, 32)
+    name = f"mixed load, Team, {small:,} memories, 32 clients"
     found = [
-        _ratio(f"mixed load, Team, {small:,} memories, 32 clients, against the best peer", "10x", ours, best, least=10),
+        _ratio(
+            f"{name}, against the best peer that loses nothing",
+            "10x",
+            ours,
+            best_peer(results, small, 32, lossless=True),
+            least=10,
+        ),
+        _ratio(
+            "the same, against the best peer, whatever it loses", "10x", ours, best_peer(results, small, 32), least=10
+        ),
         _ratio("the same, against bare PostgreSQL", "reported", ours, ceiling(results, "bare PostgreSQL", small)),
         _ratio(
             "mixed load, Free, 32 clients, against bare sqld",
@@ -79,13 +88,43 @@ def targets(results: Results) -> list[Target]:
     return found
 
 
-def best_peer(results: Results, size: int, clients: int) -> float | None:
+def best_peer(results: Results, size: int, clients: int, *, lossless: bool = False) -> float | None:
+    """Operations a second; `lossless`: of those that lost no acknowledged store in any load of this run."""
+    peers = [cell for cell in results["cells"] if not cell["system"].startswith("ours")]
+    losing = {cell["system"] for cell in peers if cell["lost"]} if lossless else set()
     rates = [
         cell["rate"]
-        for cell in results["cells"]
-        if not cell["system"].startswith("ours") and cell["size"] == size and cell["clients"] == clients
+        for cell in peers
+        if cell["size"] == size and cell["clients"] == clients and cell["system"] not in losing
     ]
     return max(rates, default=None)
+
+
+def limits(results: Results) -> list[str]:
+    """What stops the targets that are missed, as far as this run shows it; a sentence each."""
+    small, *larger = sorted({c["size"] for c in results["cells"] if c["system"] == EDGE_TEAM}) or [0]
+    found = []
+    ours, bare = rate(results, EDGE_TEAM, small, 32), ceiling(results, "bare PostgreSQL", small)
+    for lossless in (True, False):
+        best = best_peer(results, small, 32, lossless=lossless)
+        if ours and bare and best and ours < 10 * best:
+            found.append(
+                f"10x the best peer{' that loses nothing' if lossless else ''} would be {10 * best:,.0f} operations "
+                f"a second. PostgreSQL alone, asked the same SQL by a client that does nothing else, gives {bare:,.0f} on "
+                f"these processors ({bare / best:.1f}x), which it shares here with the load, workerd and the function; "
+                f"through all of them {ours / bare:.0%} of it is left, and the processors are "
+                f"{_cells(results, EDGE_TEAM, small, 32)[0]['machine_cpu']:.0%} busy."
+            )
+    large = larger[-1] if larger else None
+    at_large = rate(results, EDGE_TEAM, large, 32) if large else None
+    bare_large = ceiling(results, "bare PostgreSQL", large) if large else None
+    if ours and at_large and bare and bare_large and ours > 1.5 * at_large:
+        found.append(
+            f"With {large:,} memories a search finds more: PostgreSQL alone goes from {bare:,.0f} to {bare_large:,.0f} "
+            f"({bare / bare_large:.2f}x), ours from {ours:,.0f} to {at_large:,.0f} ({ours / at_large:.2f}x). Counting "
+            "hits up to 101 and comparing their texts is most of what it does more."
+        )
+    return found
 
 
 def _ratio(

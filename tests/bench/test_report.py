@@ -9,6 +9,7 @@ from tests.bench import plot, report, targets
 from tests.bench.runner import EDGE_FREE, EDGE_TEAM
 
 MS = {"p50": 1.0, "p95": 8.0, "p99": 9.0}
+ONE = {"rate": 1000.0, "p50": 1.0, "p95": 2.0, "errors": 0, "load_cpu": 0.1}
 
 
 def cell(system: str, rate: float, *, size: int = 1000, clients: int = 32, lost: int = 0) -> dict[str, Any]:
@@ -56,6 +57,20 @@ def test_the_best_peer_counts() -> None:
     peers = (cell("one", 90), cell("two", 120), cell("two", 900, clients=1))
     assert of(results(cell(EDGE_TEAM, 1200), *peers), "mixed load, Team") is True
     assert of(results(cell(EDGE_TEAM, 1199), *peers), "mixed load, Team") is False
+
+
+def test_a_peer_that_loses_is_judged_apart() -> None:
+    found = results(cell(EDGE_TEAM, 1200), cell("one", 100), cell("two", 300, lost=1))
+    assert of(found, "mixed load, Team") is True
+    assert of(found, "the same, against the best peer") is False
+
+
+def test_a_missed_target_is_explained_by_the_ceiling_of_its_run() -> None:
+    bare = {"bare PostgreSQL": {"1000": {"4 connections": dict(ONE, rate=2000.0)}}}
+    assert "2,000 on these processors (10.0x)" in report.markdown(
+        results(cell(EDGE_TEAM, 900), cell("one", 200), **bare)
+    )
+    assert "What stops" not in report.markdown(results(cell(EDGE_TEAM, 2000), cell("one", 200), **bare))
 
 
 def test_sixty_percent_of_bare_sqld() -> None:
