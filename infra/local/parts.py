@@ -68,6 +68,7 @@ def _linked(source: Path, target: Path) -> bool:
 
 def lock(places: Places, source: Path) -> None:
     """Resolve `source`/package.json anew and write package-lock.json, with our npm: another one writes it otherwise."""
+    _link_node(places)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for name in FILES:
@@ -123,7 +124,9 @@ def _link_node(places: Places) -> None:
         ("npm", scripts / "npm-cli.js"),
         ("npx", scripts / "npx-cli.js"),
     ):
-        (folder / name).symlink_to(target)
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
 
 
 def _source(places: Places) -> Path:

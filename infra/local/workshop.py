@@ -88,7 +88,7 @@ def build_engine(places: Places, progress: Progress) -> None:
 
 def lock(places: Places, progress: Progress) -> None:
     """Resolve pyproject.toml and every requirements.in anew, and write the lock files; the npm lock too."""
-    install(places, progress)
+    install(places, progress, servers=False)  # the npm parts may be what is not locked yet
     uv = str(places.venv / "bin" / "uv")
     shared = ["--universal", "--generate-hashes", "--no-emit-index-url", "--python-version", "3.11", "--quiet"]
     groups = re.findall(r"^(\w+) = \[$", _section(places.repo / "pyproject.toml", "dependency-groups"), re.MULTILINE)
