@@ -30,6 +30,8 @@ class Cell:
     """Operations, those of the warm-up included."""
     answer_bytes: dict[str, int] = field(default_factory=dict)
     """Mean size of an answer, by operation."""
+    part_ms: dict[str, float] = field(default_factory=dict)
+    """Processor time of an operation, by part of the system and of the load itself."""
 
     @property
     def count(self) -> int:
@@ -65,6 +67,7 @@ class Cell:
             "load_cpu": round(self.load_cpu, 2),
             "machine_cpu": round(self.machine_cpu, 2),
             "answer_bytes": self.answer_bytes,
+            "part_ms": self.part_ms,
         }
 
 

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,25 @@ class Cloud:
         self.parts = {part["name"]: part for part in parts}
         self.function = Process.of(self.parts[MEMORIES.name]["pid"])
         self.function_port: int = self.parts[MEMORIES.name]["port"]
+
+    def spent(self) -> dict[str, float]:
+        """Processor seconds that each part and its children have used, by kind, those that ended included."""
+        parents: dict[int, int] = {}
+        ticks: dict[int, int] = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it may end meanwhile
+                fields = stat.read_text().rpartition(")")[2].split()
+                parents[int(stat.parent.name)] = int(fields[1])
+                ticks[int(stat.parent.name)] = sum(map(int, fields[11:15]))
+        kinds = {part["pid"]: part["kind"] for part in self.parts.values()}
+        found = dict.fromkeys(kinds.values(), 0.0)
+        for pid, used in ticks.items():
+            ancestor: int | None = pid
+            while ancestor and ancestor not in kinds:
+                ancestor = parents.get(ancestor)
+            if ancestor:
+                found[kinds[ancestor]] += used / os.sysconf("SC_CLK_TCK")
+        return found
 
     @property
     def edge(self) -> tuple[str, int]:

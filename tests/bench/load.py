@@ -12,7 +12,7 @@ import gc
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -84,6 +84,7 @@ async def run(
     rewrite: bool = False,
     most: int | None = None,
     pause: float = 0.0,
+    parts: Callable[[], Mapping[str, float]] = dict,
 ) -> Cell:
     """Load `system` for `seconds` after a short warm-up.
 
@@ -93,6 +94,7 @@ async def run(
         rewrite: stores put the preloaded memories anew, each client its own, in place of new ones.
         most: so many operations of each client at most.
         pause: seconds between an answer and the next operation, on average.
+        parts: the processor seconds that the system's parts have used so far, by name.
     """
     tally = _Tally()
     workers = [await system.client(number) for number in range(clients)]
@@ -103,14 +105,14 @@ async def run(
         started = time.perf_counter()
         tally.begins = started + seconds * WARM_UP_SHARE
         tally.ends = tally.begins + seconds
-        cpu, busy = time.process_time(), machine_busy()
+        cpu, busy, spent = time.process_time(), machine_busy(), parts()
         loops = [
             _loop(worker, plan, workload, ids, tally, most, pause, number / max(clients, 1))
             for number, (worker, plan) in enumerate(zip(workers, plans, strict=True))
         ]
         await asyncio.gather(*loops)
         ended = time.perf_counter()
-        cpu, busy_after = time.process_time() - cpu, machine_busy()
+        cpu, busy_after, spent_after = time.process_time() - cpu, machine_busy(), parts()
     finally:
         gc.enable()
     everything = sum(map(len, tally.latencies.values()))
@@ -133,6 +135,10 @@ async def run(
         attempts=tally.attempts,
         load_cpu=cpu / (ended - started),
         machine_cpu=(busy_after[0] - busy[0]) / max(busy_after[1] - busy[1], 1),
+        part_ms={
+            name: round(seconds * 1000 / max(tally.attempts, 1), 3)
+            for name, seconds in (*((n, spent_after[n] - spent.get(n, 0.0)) for n in spent_after), ("load", cpu))
+        },
         answer_bytes={kind: tally.sizes[kind] // max(len(tally.latencies[kind]), 1) for kind in sorted(tally.sizes)},
     )
 

@@ -98,6 +98,8 @@ class Run:
     ) -> None:
         label = f"r{len(self.cells)}"
         await self._room()
+        if isinstance(system, Ours):
+            more["parts"] = self.cloud.spent
         cell = await load.run(system, workload, ids, clients=clients, seconds=self.extent.seconds, label=label, **more)
         self.cells.append(cell.record())
         self._spent += round(cell.count * 1.3)  # and the warm-up, the read-back and the deletes

@@ -108,12 +108,13 @@ def limits(results: Results) -> list[str]:
     for lossless in (True, False):
         best = best_peer(results, small, 32, lossless=lossless)
         if ours and bare and best and ours < 10 * best:
+            [cell] = _cells(results, EDGE_TEAM, small, 32)
+            whose = f"the best peer{' that loses nothing' if lossless else ''}"
             found.append(
-                f"10x the best peer{' that loses nothing' if lossless else ''} would be {10 * best:,.0f} operations "
-                f"a second. PostgreSQL alone, asked the same SQL by a client that does nothing else, gives {bare:,.0f} on "
-                f"these processors ({bare / best:.1f}x), which it shares here with the load, workerd and the function; "
-                f"through all of them {ours / bare:.0%} of it is left, and the processors are "
-                f"{_cells(results, EDGE_TEAM, small, 32)[0]['machine_cpu']:.0%} busy."
+                f"10x {whose} would be {10 * best:,.0f} operations a second. PostgreSQL alone, asked the same SQL by a "
+                f"client that does nothing else, gives {bare:,.0f} on these processors, which is {bare / best:.1f}x "
+                f"that peer; through edge, key, limits and HTTP it is {ours:,.0f}, with the processors "
+                f"{cell['machine_cpu']:.0%} busy. {_shares(cell)}"
             )
     large = larger[-1] if larger else None
     at_large = rate(results, EDGE_TEAM, large, 32) if large else None
@@ -125,6 +126,13 @@ def limits(results: Results) -> list[str]:
             "hits up to 101 and comparing their texts is most of what it does more."
         )
     return found
+
+
+def _shares(cell: Record) -> str:
+    """Where the processor time of an operation goes, the largest part first."""
+    shares = sorted(cell.get("part_ms", {}).items(), key=lambda share: -share[1])
+    named = ", ".join(f"{name} {ms:.2f}" for name, ms in shares if ms >= 0.01)
+    return f"Processor time of an operation, in ms: {named}." if named else ""
 
 
 def _ratio(
