@@ -1,7 +1,7 @@
 """What a function's archive holds: an explicit list of files, and a hash of their contents.
 
-The archive's root has `main.py`, `NAME/`, `core/`, `declarations.py` and `requirements.txt`, so the import names are
-those of the repository. Only files of `SUFFIXES` are listed: a folder as an archive would take `__pycache__` along and
+The archive's root has `main.py`, `NAME/`, `core/`, the function's further `packages`, `declarations.py` and
+`requirements.txt`, so the import names are those of the repository. Only files of `SUFFIXES` are listed: a folder as an archive would take `__pycache__` along and
 change its hash with every run.
 
 `declarations.py` is the one file that is not taken as it is: each `sizing=...` is cut out of it. How much memory a
@@ -35,7 +35,7 @@ def files(function: Function, root: Path = FUNCTIONS) -> dict[str, pulumi.FileAs
         SourceError: naming the file.
     """
     assets: dict[str, pulumi.FileAsset | pulumi.StringAsset] = {}
-    for name, path in _paths(function.name, root).items():
+    for name, path in _paths(function, root).items():
         if name == "declarations.py":
             assets[name] = pulumi.StringAsset(without_sizing(_text(path)))
         else:
@@ -88,8 +88,9 @@ def without_sizing(text: str) -> str:
     return source.decode()
 
 
-def _paths(name: str, root: Path) -> dict[str, Path]:
+def _paths(function: Function, root: Path) -> dict[str, Path]:
     """Path in the archive -> path on disk, sorted."""
+    name = function.name
     found = {
         "main.py": root / name / "main.py",
         "declarations.py": root / "declarations.py",
@@ -97,9 +98,9 @@ def _paths(name: str, root: Path) -> dict[str, Path]:
     }
     for missing in (path for path in found.values() if not path.is_file()):
         raise SourceError(f"functions/{missing.relative_to(root)} is missing: the archive of {name!r} needs it.")
-    for package in ("core", name):
+    for package in ("core", name, *function.packages):
         for path in (root / package).rglob("*"):
-            if path.suffix in SUFFIXES and path != found["main.py"]:
+            if path.suffix in SUFFIXES and path != root / package / "main.py":
                 found[path.relative_to(root).as_posix()] = path
     return dict(sorted(found.items()))
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import ast
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
 import pytest
 
-from declarations import FUNCTIONS, MEMORIES, Function
+from declarations import ACCOUNTS, FUNCTIONS, MEMORIES, Function
 from infra import source
 from infra.source import SourceError, contents, digest, files, without_sizing
 
@@ -71,7 +72,7 @@ def test_the_archive_holds_what_a_function_needs(function: Function) -> None:
     } <= set(names)
     assert f"{function.name}/main.py" not in names
     tops = {name.split("/")[0] for name in names}
-    assert tops == {"main.py", "declarations.py", "requirements.txt", "core", function.name}
+    assert tops == {"main.py", "declarations.py", "requirements.txt", "core", function.name, *function.packages}
     assert {Path(name).suffix for name in names} <= {".py", ".sql", ".json", ".html", ".txt"}
 
 
@@ -82,6 +83,13 @@ def test_sizes_are_not_in_the_archive(function: Function) -> None:
     assert "sizing=" in original
     assert "sizing=" not in declarations
     compile(declarations, "declarations.py", "exec")
+
+
+def test_a_further_package_goes_along_without_its_entry_point() -> None:
+    function = replace(ACCOUNTS, name="memories", packages=("provisioning",))
+    names = set(files(function))
+    assert {"provisioning/service.py", "memories/service.py"} <= names
+    assert not {"provisioning/main.py", "memories/main.py"} & names
 
 
 def test_another_size_is_the_same_archive(copy: Path) -> None:
