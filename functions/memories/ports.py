@@ -1,7 +1,10 @@
 """What the service needs of a store. One suite of conformance tests runs over every adapter (tests/functions/memories).
 
 Each method is one round trip and one transaction: it holds whole or not at all. Every method may raise
-`problems.Unavailable`.
+`problems.Unavailable`, and those that write `quotas.QuotaReached` (a second round trip tells how full it is): when
+there would be more memories, or more bytes of text, than the limits allow. A memory that grows needs room for all of
+its text, because its earlier state is kept. One that does not grow is always taken: where there is no room for another
+earlier state, its oldest give way.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from memories.model import (
     Search,
     Statistics,
 )
+from memories.quotas import StoreLimits, Usage
 from memories.transfer.ports import TransferStore
 
 
@@ -83,12 +87,16 @@ class MemoryStore(Protocol):
 
     async def statistics(self) -> Statistics: ...
 
+    async def read_usage(self) -> Usage:
+        """What the store holds, as the quotas count it."""
+        ...
+
 
 class Store(MemoryStore, GraphStore, TransferStore, Protocol):
     """Everything that one workspace remembers."""
 
 
 class Stores(Protocol):
-    """Opens the store of a workspace; opening costs nothing."""
+    """Opens the store of a workspace, for a caller whose plan has these limits (None: no limits); it costs nothing."""
 
-    def open(self, address: StoreAddress) -> Store: ...
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> Store: ...

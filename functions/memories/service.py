@@ -16,6 +16,7 @@ from core.ports import Clock, Principal
 from core.problems import Conflict, NotFound
 from memories.model import Activity, Author, Changes, Memory, Mismatch, Page, Position, Revision, Search, Statistics
 from memories.ports import KeyReused, MemoryStore, Stores
+from memories.quotas import limits_of
 from memories.text import fold, patterns
 
 RECENT_LIMIT = 20
@@ -108,7 +109,7 @@ class MemoryService:
         return await self._store(caller).statistics()
 
     def _store(self, caller: Principal) -> MemoryStore:
-        return self._stores.open(caller.store)
+        return self._stores.open(caller.store, limits_of(caller.plan))
 
 
 def wanted(

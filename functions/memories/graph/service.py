@@ -27,6 +27,7 @@ from memories.graph.model import (
 from memories.graph.ports import Cycle, GraphStore, UnknownEnds
 from memories.model import Mismatch, Revision
 from memories.ports import KeyReused, Stores
+from memories.quotas import limits_of
 from memories.service import author, reused, unknown
 
 RELATED_LIMIT = 20
@@ -217,7 +218,7 @@ class GraphService:
         return await self._store(caller).search_context(search)
 
     def _store(self, caller: Principal) -> GraphStore:
-        return self._stores.open(caller.store)
+        return self._stores.open(caller.store, limits_of(caller.plan))
 
 
 def _found(edge: Relationship | None, relationship_id: str) -> Relationship:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.ports import StoreAddress
 from memories.ports import Store, Stores
+from memories.quotas import StoreLimits
 
 
 class StoresByKind:
@@ -12,6 +13,6 @@ class StoresByKind:
     def __init__(self, **stores: Stores) -> None:
         self._stores = stores
 
-    def open(self, address: StoreAddress) -> Store:
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> Store:
         """Raises: KeyError: there is no such kind."""
-        return self._stores[address.kind].open(address)
+        return self._stores[address.kind].open(address, limits)

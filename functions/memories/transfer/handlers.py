@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from core.http import Call
 from core.lazy import lazy
 from core.problems import Invalid, listed, told
 from memories.model import Memory, is_id
+from memories.quotas import Resource
 from memories.render import iso
 from memories.requests import agent, new_memory, queried
 from memories.services import Services
 from memories.transfer.formats import Format, decode_cursor
-from memories.transfer.model import ExportPage, Kind, Place, Stored, Totals
+from memories.transfer.model import ExportPage, Kind, NoRoom, Place, Stored, Totals
 from memories.transfer.readers import read
 from memories.transfer.service import BadRow, Counts, Summary
 from memories.transfer.stream import Stream
@@ -57,9 +58,14 @@ async def create_memories(call: Call, services: Services) -> Response:
             faults[index] = {"id": f"must differ from that of memories.{first}"}
     if faults and body.atomic:
         raise _refused(faults)
-    once = await call.once(now)
-    stored = await services.transfer.store(call.caller, list(memories.values()), agent(call), once) if memories else []
-    return call.reply(_batch_body(dict(zip(memories, stored, strict=True)), faults))
+    once, wanted = await call.once(now), list(memories.values())
+    stored: Sequence[Stored | NoRoom] = ()
+    said: Mapping[Resource, str] = {}
+    if wanted and body.atomic:
+        stored = await services.transfer.store(call.caller, wanted, agent(call), once)
+    elif wanted:
+        stored, said = await services.transfer.store_some(call.caller, wanted, agent(call), once)
+    return call.reply(_batch_body(dict(zip(memories, stored, strict=True)), said, faults))
 
 
 async def export_memories(call: Call, services: Services) -> Response:
@@ -91,8 +97,9 @@ async def import_part(call: Call, services: Services) -> Response:
         if known is not None:
             return call.reply({**named, "repeated": True, **orjson.loads(known)})
         summary = await _take(call, services, body)
-        answer = orjson.dumps(_shortened(summary)).decode()
-        await transfer.finish(call.caller, asked.import_id, asked.part, fingerprint, answer)
+        if summary["quota"] is None:  # else it is not done: sent again, it may find room
+            answer = orjson.dumps(_shortened(summary)).decode()
+            await transfer.finish(call.caller, asked.import_id, asked.part, fingerprint, answer)
         return call.reply({**named, "repeated": False, **summary})
 
 
@@ -126,7 +133,11 @@ def _refused(faults: Mapping[int, Mapping[str, str]]) -> Invalid:
     return Invalid(f"Nothing was stored, because the batch is not valid: {told(first)}{more}.", errors=first)
 
 
-def _batch_body(stored: Mapping[int, Stored], faults: Mapping[int, Mapping[str, str]]) -> schemas.BatchBody:
+def _batch_body(
+    answers: Mapping[int, Stored | NoRoom], said: Mapping[Resource, str], faults: Mapping[int, Mapping[str, str]]
+) -> schemas.BatchBody:
+    stored = {index: one for index, one in answers.items() if isinstance(one, Stored)}
+    left_out = {index: one for index, one in answers.items() if isinstance(one, NoRoom)}
     results: list[schemas.ResultBody] = [
         {
             "index": index,
@@ -139,12 +150,13 @@ def _batch_body(stored: Mapping[int, Stored], faults: Mapping[int, Mapping[str, 
         for index, one in stored.items()
     ]
     results += [{"index": index, "status": 400, "errors": listed(errors)} for index, errors in faults.items()]
+    results += [{"index": index, "status": 403, "detail": said[one.resource]} for index, one in left_out.items()]
     created = sum(one.version == 1 for one in stored.values())
     return {
         "results": sorted(results, key=lambda result: result["index"]),
         "created": created,
         "updated": len(stored) - created,
-        "failed": len(faults),
+        "failed": len(faults) + len(left_out),
     }
 
 
@@ -183,6 +195,7 @@ def _summary_body(format_: Format, summary: Summary) -> schemas.SummaryBody:
         "unreadable": summary.unreadable,
         "bad": summary.bad,
         "bad_rows": [_bad_row(row) for row in summary.bad_rows],
+        "quota": summary.quota,
     }
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from memories.graph.model import Relationship
 from memories.model import Memory
+from memories.quotas import Resource
 
 BATCH_MOST = 1_000
 """Memories in one batch."""
@@ -23,6 +24,14 @@ class Stored:
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """A memory of a batch that was left out, because the plan has no room for it."""
+
+    id: str
+    resource: Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,11 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"  # the same, or a newer one, was there
     UNKNOWN_END = "unknown_end"  # a relationship whose ends are not both known
     CYCLE = "cycle"  # a relationship that would close a cycle of its type
+    OVER_MEMORIES = "over_memories"  # a new memory that the plan has no room for
+    OVER_BYTES = "over_bytes"  # a new or larger one that the plan has no room for
+
+
+OVER = {Resource.MEMORIES: Outcome.OVER_MEMORIES, Resource.BYTES: Outcome.OVER_BYTES}
 
 
 @dataclass(frozen=True, slots=True)

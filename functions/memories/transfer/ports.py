@@ -10,7 +10,7 @@ from typing import Protocol
 from core.once import Once
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
-from memories.transfer.model import ExportPage, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import ExportPage, NoRoom, Outcome, Part, Place, Stored, Totals
 
 
 class TransferStore(Protocol):
@@ -24,6 +24,12 @@ class TransferStore(Protocol):
         """
         ...
 
+    async def put_some(
+        self, memories: Sequence[Memory], author: Author, once: Once | None = None
+    ) -> list[Stored | NoRoom]:
+        """The same for each that has room, one after another; the others are left out."""
+        ...
+
     async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:
         """What follows `place`, up to `limit` things and the byte limit of a page, relationships only once all memories
         are through. `current`: only relationships that hold now."""
@@ -35,7 +41,7 @@ class TransferStore(Protocol):
         """Store each memory with its own times, unless one of its id is there whose `updated_at` is the same or later.
 
         The `version` of a new one is its own; of one that is updated the greater of its own and the next.
-        The ids differ. Nothing else is changed; a repeated import changes nothing.
+        The ids differ. Nothing else is changed; a repeated import changes nothing. What has no room is left out.
         """
         ...
 
@@ -47,7 +53,8 @@ class TransferStore(Protocol):
         One of the same id is replaced when its `updated_at` is earlier (but for its ends and type), else kept.
         `timeless`: they come from a file without ids and times, so the same current relationship (both ends, type,
         strength, confidence, context) under any id is kept in their place. A new one that holds still (`valid_until` is
-        None) is refused when it would close a cycle of its type; so is a replaced one that begins to hold again.
+        None) is refused when it would close a cycle of its type; so is a replaced one that begins to hold again. What
+        has no room is left out.
         """
         ...
 

@@ -152,7 +152,8 @@ class ImportRequest(Request):
 
 
 class ResultBody(TypedDict, total=False):
-    """What became of one memory of a batch. `errors` when its status is 400, else the other fields."""
+    """What became of one memory of a batch. `errors` when its status is 400, `detail` when it is 403 (the plan has no
+    room for it), else the other fields."""
 
     index: int
     status: int
@@ -161,6 +162,7 @@ class ResultBody(TypedDict, total=False):
     created_at: str
     updated_at: str
     errors: list[dict[str, str]]
+    detail: str
 
 
 class BatchBody(TypedDict):
@@ -187,7 +189,8 @@ class OutcomesBody(TypedDict):
 
 
 class SummaryBody(TypedDict):
-    """`unreadable`: rows that are neither. `bad_rows`: the first of those refused or unreadable, `bad` counts all."""
+    """`unreadable`: rows that are neither. `bad_rows`: the first of those refused or unreadable, `bad` counts all.
+    `quota`: which limit of the plan some rows had no room for, and the way up."""
 
     format: str
     rows: int
@@ -196,3 +199,4 @@ class SummaryBody(TypedDict):
     unreadable: int
     bad: int
     bad_rows: list[BadRowBody]
+    quota: str | None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,9 +18,10 @@ from core.ports import Clock, Principal
 from core.problems import Conflict, Unavailable
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
-from memories.ports import KeyReused, Stores
+from memories.ports import KeyReused, Store, Stores
+from memories.quotas import Resource, limits_of, reached
 from memories.service import author, reused
-from memories.transfer.model import ExportPage, Kind, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import OVER, ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Totals
 from memories.transfer.ports import TransferStore
 
 EXPORT_PAGE = 500
@@ -37,6 +38,8 @@ REMEMBERED_FOR = timedelta(days=7)
 _REFUSALS = {
     Outcome.UNKNOWN_END: {"from_memory_id": "this, or to_memory_id, is not the id of a memory in this workspace"},
     Outcome.CYCLE: {"to_memory_id": "would close a cycle of this type"},
+    Outcome.OVER_MEMORIES: {"": "has no room: the plan's number of memories is reached"},
+    Outcome.OVER_BYTES: {"": "has no room: the plan's storage is full"},
 }
 
 
@@ -76,13 +79,17 @@ class Counts:
 
 @dataclass(slots=True)
 class Summary:
-    """What became of a part. `bad` counts all that were refused, `bad_rows` holds up to `BAD_ROWS_TOLD` of them."""
+    """What became of a part. `bad` counts all that were refused, `bad_rows` holds up to `BAD_ROWS_TOLD` of them.
+
+    `quota`: which limit of the plan some of them had no room for, and the way up; of both, that of memories.
+    """
 
     rows: int = 0
     counts: dict[Kind, Counts] = field(default_factory=lambda: {kind: Counts() for kind in Kind})
     unreadable: int = 0
     bad: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
+    quota: str | None = None
 
     def refuse(self, row: BadRow) -> None:
         if row.kind is None:
@@ -117,6 +124,21 @@ class TransferService:
             return await self._store(caller).put_many(memories, author(caller, agent), once)
         except KeyReused:
             raise reused() from None
+
+    async def store_some(
+        self, caller: Principal, memories: Sequence[Memory], agent: str, once: Once | None = None
+    ) -> tuple[list[Stored | NoRoom], Mapping[Resource, str]]:
+        """Create or replace those that the plan has room for; what is to be said of the others, by what they lack.
+
+        Raises:
+            Conflict: the key of `once` was used for something else.
+        """
+        store = self._store(caller)
+        try:
+            stored = await store.put_some(memories, author(caller, agent), once)
+        except KeyReused:
+            raise reused() from None
+        return stored, await _said(store, caller, {one.resource for one in stored if isinstance(one, NoRoom)})
 
     async def export(
         self, caller: Principal, place: Place, limit: int | None, *, current: bool
@@ -176,6 +198,7 @@ class TransferService:
             Unavailable: in the middle; the rows may be sent again.
         """
         store, who, summary = self._store(caller), author(caller, agent), Summary()
+        lacking: set[Resource] = set()
         for chunk in _chunks(rows):
             for row in chunk:
                 summary.rows += 1
@@ -186,6 +209,7 @@ class TransferService:
             if not good:
                 continue
             for row, outcome in zip(good, await _import(store, good, who), strict=True):
+                lacking.update(resource for resource, over in OVER.items() if over is outcome)
                 if outcome in _REFUSALS:
                     named = None if row.timeless else row.thing.id
                     summary.refuse(BadRow(row.number, row.kind, named, _REFUSALS[outcome]))
@@ -193,6 +217,8 @@ class TransferService:
                     counts = summary.counts[row.kind]
                     setattr(counts, outcome.value, getattr(counts, outcome.value) + 1)
         summary.bad_rows.sort(key=lambda row: (row.kind is Kind.RELATIONSHIP, row.number))
+        said = await _said(store, caller, lacking)
+        summary.quota = next((said[resource] for resource in Resource if resource in said), None)
         return summary
 
     async def answered(self, caller: Principal, import_id: str, number: int, fingerprint: str) -> str | None:
@@ -222,8 +248,16 @@ class TransferService:
         since = self.now() - REMEMBERED_FOR
         return [part for part in await self._store(caller).parts(import_id) if part.at >= since]
 
-    def _store(self, caller: Principal) -> TransferStore:
-        return self._stores.open(caller.store)
+    def _store(self, caller: Principal) -> Store:
+        return self._stores.open(caller.store, limits_of(caller.plan))
+
+
+async def _said(store: Store, caller: Principal, lacking: Set[Resource]) -> Mapping[Resource, str]:
+    """What to say of what a full store lacks."""
+    if not lacking:
+        return {}
+    usage, limits = await store.read_usage(), limits_of(caller.plan)
+    return {resource: reached(limits, usage, resource).detail for resource in lacking}
 
 
 async def _import(store: TransferStore, rows: Sequence[Row], who: Author) -> list[Outcome]:

@@ -63,6 +63,7 @@ class Sqld:
                     *("--admin-listen-addr", f"127.0.0.1:{self._admin}"),
                     *("--auth-jwt-key-file", self.folder / "public.pem"),
                     "--enable-namespaces",
+                    *("--max-active-namespaces", "1000"),  # past 100 it shuts some down, and now and then a new one
                     "--no-welcome",
                 ],
                 stdin=subprocess.DEVNULL,
@@ -96,6 +97,12 @@ class Sqld:
         with urllib.request.urlopen(request, timeout=10) as answer:
             answer.read()
         return self.address(namespace, self.token(namespace))
+
+    def delete(self, namespace: str) -> None:
+        """A database with all that it holds."""
+        url = f"http://127.0.0.1:{self._admin}/v1/namespaces/{namespace}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=10) as answer:
+            answer.read()
 
     def address(self, namespace: str, token: str) -> StoreAddress:
         return StoreAddress("sqlite", f"http://{namespace}.localhost:{self.port}", Secret(token))

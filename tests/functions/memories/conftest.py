@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -20,8 +20,12 @@ from core.ports import Database, Result, Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
 from memories.ports import Store
+from memories.quotas import StoreLimits
+from memories.stores.ports_move import MovableStore
 from memories.stores.postgres import PostgresStore, PostgresStores
+from memories.stores.postgres.moves import PostgresMovable
 from memories.stores.sqlite import SqliteStore
+from memories.stores.sqlite.moves import SqliteMovable
 from tests.functions.adapters.sqld import Sqld
 from tests.functions.conftest import ControlPlaneUrls
 
@@ -103,3 +107,34 @@ def database(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture
 def store(database: Database) -> Store:
     return database.store if isinstance(database, Rows) else SqliteStore(database)
+
+
+Opens = Callable[..., Store]
+
+
+@pytest.fixture
+def opens(database: Database) -> Opens:
+    """The same workspace for another caller: `opens(limits, epoch=...)`."""
+
+    def opened(limits: StoreLimits | None = None, *, epoch: int = 1) -> Store:
+        if isinstance(database, Rows):
+            return PostgresStore(database.store._postgres, uuid.UUID(database.workspace), epoch=epoch, limits=limits)
+        return SqliteStore(database, epoch=epoch, limits=limits)
+
+    return opened
+
+
+@pytest.fixture
+async def mover(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Postgres]:
+    """As the function `provisioning` logs in."""
+    adapter = Postgres(Secret(shared_control_plane.provisioning))
+    yield adapter
+    await adapter.close()
+
+
+@pytest.fixture
+def movable(database: Database, mover: Postgres) -> MovableStore:
+    """The same workspace, as a move sees it."""
+    if isinstance(database, Rows):
+        return PostgresMovable(mover, uuid.UUID(database.workspace))
+    return SqliteMovable(database)

@@ -43,6 +43,7 @@ from memories.model import (
     Statistics,
 )
 from memories.ports import KeyReused, Store
+from memories.quotas import QuotaReached, StoreLimits
 from memories.relationship_types import RelationshipType
 from memories.stores.postgres import PostgresStores
 from memories.stores.sqlite import SqliteStore
@@ -304,7 +305,9 @@ calls = st.one_of(
     call("recent", moments, st.none() | projects, newest=st.integers(1, 4), unresolved=st.integers(1, 3)),
     st.just(Call("statistics")),
     st.just(Call("totals")),
+    st.just(Call("read_usage")),
     call("put_many", different(memories), by, onces("put_many")),
+    call("put_some", different(memories), by, onces("put_some")),
     call(
         "export_page",
         st.builds(Place, st.sampled_from(list(Kind)), ids | edge_ids | st.just("")),
@@ -339,8 +342,21 @@ whole = [
     Call("changes", (NOW - timedelta(days=1), 100)),
     Call("search_context", (ContextSearch(),)),
     Call("export_page", (Place(Kind.MEMORY),), {"limit": 100, "current": False}),
+    Call("read_usage"),
 ]
 """What both hold at first, and what they are asked in the middle and at the end."""
+limits = st.none() | st.builds(StoreLimits, st.none() | st.integers(3, 7), st.integers(30, 300))
+_COUNTED = """
+  SELECT (SELECT count(*) FROM memories), (SELECT count(*) FROM relationships),
+    coalesce((SELECT sum(octets) FROM (
+      SELECT length(CAST(title || content || coalesce(summary, '') || tags || coalesce(context, '') AS BLOB)) AS octets
+      FROM memories
+      UNION ALL
+      SELECT length(CAST(title || content || coalesce(summary, '') || tags || coalesce(context, '') AS BLOB))
+      FROM memory_versions
+      UNION ALL
+      SELECT length(CAST(context AS BLOB)) FROM relationships
+    )), 0)"""
 
 
 async def answers(store: Store, script: Sequence[Call]) -> list[Any]:
@@ -353,6 +369,8 @@ async def answers(store: Store, script: Sequence[Call]) -> list[Any]:
             found.append(_in_order(await getattr(store, one.name)(*args, **one.more)))
         except KeyReused:
             found.append(KeyReused)
+        except QuotaReached as full:
+            found.append((full.resource, full.detail))
     return found
 
 
@@ -373,21 +391,27 @@ def test_both_stores_answer_alike(shared_control_plane: ControlPlaneUrls, tmp_pa
     local = SqliteDatabase(tmp_path / "memories.db")
     postgres = Postgres(Secret(shared_control_plane.memories))
 
-    async def compare(script: list[Call]) -> None:
+    async def compare(script: list[Call], limits: StoreLimits | None) -> None:
         await local.batch([Statement(f"DELETE FROM {table}") for table in _TENANT_TABLES], write=True)
         address = StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret(""))
-        expected = await answers(SqliteStore(local), script)
-        found = await answers(PostgresStores(postgres).open(address), script)
+        expected = await answers(SqliteStore(local, limits=limits), script)
+        found = await answers(PostgresStores(postgres).open(address, limits), script)
         for done, one, other in zip(script, expected, found, strict=True):
             assert other == one, done
+        [counted] = await local.batch([Statement(_COUNTED)], write=False)
+        usage = expected[-1]
+        assert counted.rows == [(usage.memories, usage.relationships, usage.bytes)]
+        if limits is not None:
+            assert limits.memories is None or usage.memories <= limits.memories
+            assert usage.bytes <= limits.bytes
 
     with asyncio.Runner() as runner:
         runner.run(migrations.apply(local, migrations.load("sqlite")))
 
         @settings(max_examples=EXAMPLES, deadline=None)
-        @given(st.lists(relates(similar_edges), max_size=8), st.lists(calls, min_size=5, max_size=40))
-        def alike(first: list[Call], script: list[Call]) -> None:
-            runner.run(compare([*known, *first, *whole, *script, *whole]))
+        @given(st.lists(relates(similar_edges), max_size=8), st.lists(calls, min_size=5, max_size=40), limits)
+        def alike(first: list[Call], script: list[Call], most: StoreLimits | None) -> None:
+            runner.run(compare([*known, *first, *whole, *script, *whole], most))
 
         try:
             alike()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import orjson
 import psycopg
@@ -20,10 +21,13 @@ from core.adapters.postgres import Answer, Postgres, StatementRefused
 from core.ports import SqlValue, Statement, StoreAddress
 from core.settings import Secret
 from core.urls import workspace_url
+from infra.providers import migrations
+from infra.providers.schema import Schema
 from memories.graph.model import EdgeChanges, Relationship
 from memories.graph.ports import Cycle, UnknownEnds
 from memories.model import Changes, Memory, Mismatch, Near, Position, Revision, Search
 from memories.ports import KeyReused
+from memories.quotas import Usage
 from memories.stores.postgres import PostgresStore, PostgresStores
 from memories.stores.postgres.base import KEY_REUSED, to_json
 from memories.stores.postgres.search import wanted as wanted_of
@@ -33,8 +37,13 @@ from memories.transfer.model import Outcome, Part
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.memories.conftest import Rows
 from tests.functions.memories.samples import ANN, BOB, NOW, SECOND, edge, find, found, memory, once, put, relate, search
+from tests.functions.postgres import Server
 
-TABLES = ("fences", "idempotency", "import_parts", "memories", "memory_versions", "relationships")
+TABLES = (
+    *("fences", "idempotency", "import_parts", "journal", "memories", "memory_versions", "relationships"),
+    "usage",
+)
+NOTED = [Statement("SELECT seq, kind, id FROM journal ORDER BY seq")]
 Session = AsyncConnection[tuple[object, ...]]
 
 
@@ -42,6 +51,13 @@ Session = AsyncConnection[tuple[object, ...]]
 async def session(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Session]:
     """One connection of the login role, kept for the whole test."""
     async with await AsyncConnection.connect(shared_control_plane.memories, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def moving(shared_control_plane: ControlPlaneUrls) -> AsyncIterator[Session]:
+    """The same for `provisioning`."""
+    async with await AsyncConnection.connect(shared_control_plane.provisioning, autocommit=True) as connection:
         yield connection
 
 
@@ -61,9 +77,10 @@ async def filled(rows: Rows, shared_control_plane: ControlPlaneUrls) -> Rows:
     await put(rows.store, memory("b"))
     await relate(rows.store, edge("a", "b", edge_id="ours"))
     await rows.store.update("b", Changes({"content": "ours"}), NOW, ANN)
-    await rows.store.finish_part("ours", Part(1, "ours", "ours", NOW), forget_before=NOW - SECOND)
     with psycopg.connect(shared_control_plane.provisioning) as connection:
         connection.execute("SELECT memory.open_workspace(%s)", [rows.workspace])
+        connection.execute("SELECT memory.begin_journal(%s)", [rows.workspace])
+    await rows.store.finish_part("ours", Part(1, "ours", "ours", NOW), forget_before=NOW - SECOND)
     return rows
 
 
@@ -144,20 +161,42 @@ CALLS = {
     "import_relationships": f"import_relationships(%s, '[{_EDGE}]', false)",
     "parts": "parts(%s, 'ours', NULL)",
     "finish_part": "finish_part(%s, 'ours', 1, 'x', 'x', 1, 9999999999999999)",
+    "read_usage": "read_usage(%s)",
+    "put_rows": f"put_rows(%s, '[{_AS_JSON}]', '{_ONCE}', true)",
+    "take_memories": f"take_memories(%s, '[{_AS_JSON}]')",
 }
 """One call of every function that the login role may run, which would read or change what `filled` holds."""
+MOVES = {
+    "fence": "fence(%s, 9, 'closed')",
+    "begin_journal": "begin_journal(%s)",
+    "read_journal": "read_journal(%s, 0, 9)",
+    "end_journal": "end_journal(%s)",
+    "read_fence": "read_fence(%s)",
+    "raw_page": "raw_page(%s, 'memory', NULL, NULL, NULL, 9, 9999)",
+    "put_raw": f"put_raw(%s, 1, 'memory', '[{_AS_JSON}]')",
+    "drop_raw": "drop_raw(%s, 1, 'version', '{b}')",
+    "digest": "digest(%s)",
+    "erase": "erase(%s, 1, 9)",
+}
+"""The same for `provisioning`."""
+CLOSED = ("put_raw", "drop_raw", "erase")
+"""Those that need a closed fence."""
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [*CALLS, *MOVES])
 @pytest.mark.parametrize("workspace", ["another", "", "nonsense", "' OR TRUE --", None])
 async def test_no_function_reaches_another_workspace(
-    filled: Rows, session: Session, name: str, workspace: str | None
+    filled: Rows, session: Session, moving: Session, name: str, workspace: str | None
 ) -> None:
+    asked = str(uuid.uuid4()) if workspace == "another" else workspace
     before = await everything(filled)
     assert all(before)
-    call = f"SELECT * FROM memory.{CALLS[name]}"
+    call = f"SELECT * FROM memory.{CALLS.get(name) or MOVES[name]}"
+    asking = moving if name in MOVES else session
     try:
-        rows = await all_of(session, call, str(uuid.uuid4()) if workspace == "another" else workspace)
+        if name in CLOSED:
+            await all_of(moving, "SELECT memory.fence(%s, 1, 'closed')", asked)
+        rows = await all_of(asking, call, asked)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.NotNullViolation):
         assert workspace != "another"  # a row without a workspace
     else:
@@ -165,19 +204,22 @@ async def test_no_function_reaches_another_workspace(
     assert await everything(filled) == before
 
 
-@pytest.mark.parametrize("name", CALLS)
-async def test_every_call_reaches_its_own_workspace(filled: Rows, session: Session, name: str) -> None:
+@pytest.mark.parametrize("name", [*CALLS, *MOVES])
+async def test_every_call_reaches_its_own_workspace(filled: Rows, session: Session, moving: Session, name: str) -> None:
     """Else the test above would prove nothing."""
+    if name in CLOSED:
+        await all_of(moving, "SELECT memory.fence(%s, 1, 'closed')", filled.workspace)
     before = await everything(filled)
-    call = f"SELECT * FROM memory.{CALLS[name]}"
+    call = f"SELECT * FROM memory.{CALLS.get(name) or MOVES[name]}"
     if "'ours', 1, 'x'" in call:  # what is remembered already stays
         call = call.replace("9999999999999999", "0").replace("'ours', 1,", "'ours', 2,")
     try:
-        rows = await all_of(session, call, filled.workspace)
+        rows = await all_of(moving if name in MOVES else session, call, filled.workspace)
     except psycopg.errors.DatabaseError as error:
         assert error.sqlstate == KEY_REUSED  # noqa: PT017 - the key in this workspace was seen
     else:
-        assert "ours" in repr(rows) or await everything(filled) != before or name in ("statistics", "totals")
+        told = ("statistics", "totals", "read_usage", "digest", "read_fence", "begin_journal")
+        assert "ours" in repr(rows) or await everything(filled) != before or name in told
 
 
 @pytest.mark.parametrize("setting", [None, "", "nonsense", "%", "' OR TRUE --", str(uuid.UUID(int=0))])
@@ -296,6 +338,8 @@ FORBIDDEN = [
     "SELECT memory.store('[]')",
     "SELECT memory.answer('{}', '{}')",
     "SELECT memory.workspace()",
+    "SELECT memory.settle(NULL)",
+    "UPDATE memory.usage SET bytes = 0",
     "CREATE TABLE memory.mine (a int)",
     "CREATE FUNCTION memory.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE SCHEMA mine",
@@ -362,7 +406,8 @@ async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_c
             "  AND has_function_privilege(oid, pg_proc.oid, 'EXECUTE'))",
         )
         assert sorted(callable_) == sorted(
-            (name, True, "search_path=pg_catalog, pg_temp") for name in (*CALLS, "open_workspace")
+            (name, True, "search_path=pg_catalog, pg_temp")
+            for name in (*CALLS, *MOVES, "enter", "enter", "open_workspace")
         )
         finders = await all_of(
             connection,
@@ -376,6 +421,79 @@ async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_c
             " AND grantee NOT IN ('memory_owner', 'memory_finder')",
         )
         assert exposed == []
+
+
+async def test_accounts_may_read_a_workspace_and_nothing_else(
+    filled: Rows, shared_control_plane: ControlPlaneUrls
+) -> None:
+    here = "memory.enter(%s, 1)"
+    async with await AsyncConnection.connect(shared_control_plane.owner, autocommit=True) as connection:
+        await connection.execute("GRANT accounts TO CURRENT_USER WITH SET TRUE")
+        await connection.execute("SET ROLE accounts")
+        assert await all_of(connection, f"SELECT * FROM memory.read_usage({here})", filled.workspace)
+        assert await all_of(connection, f"SELECT * FROM memory.totals({here})", filled.workspace) == [(2, 1, 1)]
+        page = f"SELECT following, (hit).*, (edge).* FROM memory.export_page({here}, '', '', 9, false, 9999)"
+        assert "ours" in repr(await all_of(connection, page, filled.workspace))
+        for name, call in {**CALLS, **MOVES}.items():
+            if name not in ("read_usage", "totals", "export_page"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    await all_of(connection, f"SELECT * FROM memory.{call}", filled.workspace)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await all_of(connection, "SELECT memory.enter(%s, 1, NULL, NULL)", filled.workspace)
+
+
+async def test_what_was_there_before_is_counted(postgres_server: Server, tmp_path: Path) -> None:
+    """By the migration that begins to count, in every workspace. An empty one has no row yet."""
+    for file in migrations.load()[:9]:
+        (tmp_path / f"{file.version:04}_{file.name}.sql").write_text(file.sql)
+    url = postgres_server.new_database()
+    roles = {"memories": postgres_server.password, "provisioning": postgres_server.password}
+    inputs = {
+        "databaseUrl": url,
+        "runtimeUrl": url,
+        "roles": roles,
+        "digest": migrations.digest(migrations.load(tmp_path)),
+    }
+    schema, one, other = Schema(tmp_path), str(uuid.uuid4()), str(uuid.uuid4())
+    _, outputs = schema.create(inputs, lambda _message: None)
+    with psycopg.connect(outputs["urls"]["memories"], autocommit=True) as connection:
+        for workspace, names in ((one, "ab"), (other, "a")):
+            for name in names:
+                row = _AS_JSON.replace('"new"', f'"{name}"')
+                connection.execute("SELECT memory.put(%s, %s, NULL)", [workspace, row])
+        connection.execute("SELECT memory.change(%s, 'a', %s, NULL, NULL)", [one, '{"title": "longer"}'])
+        connection.execute(
+            "SELECT memory.relate(%s, %s, 0, NULL)", [one, _EDGE.replace('"id"', '"context": "c", "id"')]
+        )
+    Schema().update("", outputs, {**inputs, "digest": migrations.digest()}, lambda _message: None)
+    adapter = Postgres(Secret(outputs["urls"]["memories"]))
+    counted = []
+    for workspace in (one, other, str(uuid.uuid4())):
+        address = StoreAddress("postgres", workspace_url(workspace), Secret(""))
+        counted.append(await PostgresStores(adapter).open(address).read_usage())
+    assert counted == [Usage(2, 1, 4 + 9 + 4 + 1), Usage(1, 0, 4), Usage(0, 0, 0)]
+    await adapter.close()
+
+
+async def test_the_version_before_is_counted_and_its_changes_are_noted(filled: Rows, session: Session) -> None:
+    """It calls without `enter`: unlimited, but nothing that a move or a quota needs to know is lost."""
+    before, after = await filled.store.read_usage(), await filled.batch(NOTED, write=False)
+    await all_of(session, "SELECT memory.put_many(%s, %s, NULL)", filled.workspace, f"[{_AS_JSON}]")
+    imported = _AS_JSON.replace('"new"', '"imported"')
+    [(_, created)] = await all_of(
+        session, "SELECT * FROM memory.import_memories(%s, %s)", filled.workspace, f"[{imported}]"
+    )
+    assert created
+    await all_of(session, "SELECT memory.remove(%s, 'a', NULL, NULL)", filled.workspace)
+    usage, noted = await filled.store.read_usage(), await filled.batch(NOTED, write=False)
+    gone = len('oursContent a["ours"]')
+    assert usage == Usage(before.memories + 1, 0, before.bytes + 2 * len("tc[]") - gone)
+    assert [row[1:] for row in noted[0].rows[len(after[0].rows) :]] == [
+        ("memory", "new"),
+        ("memory", "imported"),
+        ("memory", "a"),
+        ("relationship", "ours"),
+    ]
 
 
 async def test_opening_a_workspace_again_changes_nothing(shared_control_plane: ControlPlaneUrls, rows: Rows) -> None:

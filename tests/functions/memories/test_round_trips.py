@@ -48,6 +48,7 @@ from memories.model import (
     Statistics,
 )
 from memories.ports import Store
+from memories.quotas import Usage
 from memories.relationship_types import RelationshipType
 from memories.stores.postgres import PostgresStores
 from memories.stores.sqlite import SqliteStores
@@ -131,6 +132,10 @@ SCRIPT = (
     call("put_many", [memory("c"), memory("d")], ANN, gives=list),
     call("put_many", [memory("e"), memory("f")], ANN, once("put_many"), gives=list),
     call("put_many", [memory("e"), memory("f")], ANN, once("put_many"), gives=list, turns=AGAIN),
+    call("put_some", [memory("h"), memory("i")], ANN, gives=list),
+    call("put_some", [memory("h"), memory("i")], ANN, once("put_some"), gives=list),
+    call("put_some", [memory("h"), memory("i")], ANN, once("put_some"), gives=list, turns=AGAIN),
+    call("read_usage", gives=Usage),
     call("get", "a", gives=Memory),
     call("get", "absent", gives=NOTHING),
     call("update", "c", Changes({"title": "Another", "tags": ("x",)}), LATER, ANN, gives=Memory),

@@ -51,6 +51,7 @@ async def test_every_field_is_kept(wire: Wire) -> None:
         "unreadable": 0,
         "bad": 0,
         "bad_rows": [],
+        "quota": None,
     }
     kept = await exported(wire)
     assert (kept["m1"], kept["r1"]) == (MEMORY, EDGE)

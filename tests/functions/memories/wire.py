@@ -63,18 +63,18 @@ class _Counted:
 
 
 class Wire:
-    """One API with one key for each database."""
+    """One API with one key for each database; the keys are of one plan."""
 
-    def __init__(self, databases: dict[str, Database]) -> None:
+    def __init__(self, databases: dict[str, Database], *, plan: str = "team") -> None:
         self.clock = TickingClock()
         self.files = OneFile(databases)
-        gate = Gate()
+        self.gate = gate = Gate()
         self.keys = {}
         for url in databases:
             self.keys[url] = gate.add_key()
             record = gate.directory.keys[keys.hash_key(self.keys[url])]
             assert isinstance(record, KeyRecord)
-            gate.directory.keys[keys.hash_key(self.keys[url])] = replace(record, store_url=url)
+            gate.directory.keys[keys.hash_key(self.keys[url])] = replace(record, store_url=url, plan=plan)
         self.key = next(iter(self.keys.values()))
         self._pipeline = Pipeline(
             MEMORIES,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from core.adapters.postgres import Postgres
 from core.ports import StoreAddress
 from core.urls import workspace_of_url
+from memories.quotas import StoreLimits
 from memories.stores.postgres.graph import Relationships
 from memories.stores.postgres.memories import Memories
 from memories.stores.postgres.search import Searches
@@ -29,6 +30,6 @@ class PostgresStores:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    def open(self, address: StoreAddress) -> PostgresStore:
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> PostgresStore:
         """Raises: ValueError: the address names no workspace."""
-        return PostgresStore(self._postgres, workspace_of_url(address.url))
+        return PostgresStore(self._postgres, workspace_of_url(address.url), epoch=address.epoch, limits=limits)

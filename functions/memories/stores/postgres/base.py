@@ -1,4 +1,8 @@
-"""What the parts of the store share: asking, and how values become arguments. See `memories.stores.postgres`."""
+"""What the parts of the store share: asking, and how values become arguments. See `memories.stores.postgres`.
+
+In the place of the workspace, each operation is given READ or WRITE: it passes the fence in the same statement, and
+what writes says the limits of the caller's plan (0010_store_limits.sql).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ from core.problems import Unavailable
 from memories.graph.model import Relationship
 from memories.model import Author, Memory, Mismatch, Revision
 from memories.ports import KeyReused
+from memories.quotas import Resource, StoreLimits, Usage, reached
+from memories.stores.fence import Fenced
 from memories.stores.rows import (
     author_values,
     changed_values,
@@ -27,55 +33,90 @@ from memories.stores.rows import (
     to_micros,
 )
 
+# ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
+
+READ = "memory.enter(%s, %s)"
+WRITE = "memory.enter(%s, %s, %s, %s)"
+
 KEY_REUSED = "MG409"
 """The SQLSTATE that `memory.answered` raises."""
+FENCED = "MG421"
+FULL = {"MG41M": Resource.MEMORIES, "MG41B": Resource.BYTES}
+"""Those of `memory.enter` and `memory.settle`."""
+_READ_USAGE = f"SELECT * FROM memory.read_usage({READ})"
 _JSON_COLUMNS = ("folded_tags", "folded_languages", "folded_frameworks", "structure")
 """They hold JSON in SQLite; here they are arrays and jsonb, which are made from the same JSON."""
 
 
 class Part:
-    """The workspace, and how to ask about it."""
+    """A workspace at an epoch, for a caller whose plan has these limits (None: no limits), and how to ask about it."""
 
-    def __init__(self, postgres: Postgres, workspace: uuid.UUID) -> None:
+    def __init__(
+        self, postgres: Postgres, workspace: uuid.UUID, *, epoch: int = 1, limits: StoreLimits | None = None
+    ) -> None:
         self._postgres = postgres
         self._workspace = str(workspace)
+        self._epoch = epoch
+        self._limits = limits
+
+    async def _read(self, statement: str, *args: object) -> Answer:
+        """`statement` holds READ before the places of `args`. Raises: Unavailable, Fenced."""
+        return await self._ask(statement, self._workspace, self._epoch, *args)
+
+    async def _write(self, statement: str, *args: object) -> Answer:
+        """The same with WRITE. Raises: Unavailable, Fenced, KeyReused, QuotaReached."""
+        limits = self._limits
+        most = (None, None) if limits is None else (limits.memories, limits.bytes)
+        try:
+            return await self._ask(statement, self._workspace, self._epoch, *most, *args)
+        except StatementRefused as error:
+            if error.sqlstate == KEY_REUSED:
+                raise KeyReused from None
+            if error.sqlstate not in FULL or limits is None:
+                raise
+            resource = FULL[error.sqlstate]
+        raise reached(limits, await self.read_usage(), resource)
+
+    async def read_usage(self) -> Usage:
+        """See `ports.MemoryStore`."""
+        rows = (await self._read(_READ_USAGE)).rows
+        return Usage(*rows[0]) if rows else Usage(0, 0, 0)
 
     async def _ask(self, statement: str, *args: object) -> Answer:
-        """Raises: Unavailable, KeyReused."""
         try:
             with timing.storing():
-                return await self._postgres.ask(statement, (self._workspace, *args))
+                return await self._postgres.ask(statement, args)
         except Unavailable as error:  # it speaks of the control plane, which is in the same database
             detail = "The memory store does not answer. Please try again in a few seconds."
             raise Unavailable(detail, part="store") from error
         except StatementRefused as error:
-            if error.sqlstate == KEY_REUSED:
-                raise KeyReused from None
+            if error.sqlstate == FENCED:
+                raise Fenced from None
             raise
 
 
 def memory_columns(memory: Memory, author: Author) -> dict[str, object]:
     """Every column of a new memory but workspace_id and version; its texts folded, as SQL joins them to one column."""
-    return _columns({**memory_values(memory), **author_values(author, "created", "updated")})
+    return stored_columns({**memory_values(memory), **author_values(author, "created", "updated")})
 
 
 def changed_columns(changes: Mapping[str, Any]) -> dict[str, object]:
-    return _columns(changed_values(changes))
+    return stored_columns(changed_values(changes))
 
 
 def amended_columns(changes: Mapping[str, Any]) -> dict[str, object]:
     values: dict[str, object] = {}
     for name, value in changes.items():
         values.update(context_values(value) if name == "context" else {name: float(value)})
-    return _columns(values)
+    return stored_columns(values)
 
 
 def relationship_columns(relationship: Relationship, author: Author) -> dict[str, object]:
     """Every column of a new relationship but workspace_id."""
-    return _columns({**relationship_values(relationship), **author_values(author, "created", "updated")})
+    return stored_columns({**relationship_values(relationship), **author_values(author, "created", "updated")})
 
 
-def _columns(values: Mapping[str, object]) -> dict[str, object]:
+def stored_columns(values: Mapping[str, object]) -> dict[str, object]:
     found = dict(values)
     for name in _JSON_COLUMNS:
         if name in found:

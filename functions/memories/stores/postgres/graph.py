@@ -11,6 +11,8 @@ from memories.graph.model import EdgeChanges, Reinforcement, Relationship
 from memories.graph.ports import Cycle, UnknownEnds
 from memories.model import Author, Mismatch, Revision
 from memories.stores.postgres.base import (
+    READ,
+    WRITE,
     Part,
     amended_columns,
     changed_from,
@@ -22,14 +24,16 @@ from memories.stores.postgres.base import (
 )
 from memories.stores.rows import author_values, to_micros, to_relationship
 
-_RELATE = "SELECT from_known, to_known, (made).* FROM memory.relate(%s, %s::jsonb, %s, %s::jsonb)"
-_RELATIONSHIP = "SELECT * FROM memory.relationship(%s, %s)"
-_AMEND = """
-SELECT current_version, current_at, (changed).* FROM memory.amend(%s, %s, %s::jsonb, %s::bigint[], %s::bigint[])
+# ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
+
+_RELATE = f"SELECT from_known, to_known, (made).* FROM memory.relate({WRITE}, %s::jsonb, %s, %s::jsonb)"
+_RELATIONSHIP = f"SELECT * FROM memory.relationship({READ}, %s)"
+_AMEND = f"""
+SELECT current_version, current_at, (changed).* FROM memory.amend({WRITE}, %s, %s::jsonb, %s::bigint[], %s::bigint[])
 """
-_UNRELATE = "SELECT * FROM memory.unrelate(%s, %s, %s::bigint[], %s::bigint[])"
-_REINFORCE = "SELECT * FROM memory.reinforce(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb)"
-_INVALIDATE = "SELECT * FROM memory.invalidate(%s, %s, %s, %s, %s, %s::jsonb)"
+_UNRELATE = f"SELECT * FROM memory.unrelate({WRITE}, %s, %s::bigint[], %s::bigint[])"
+_REINFORCE = f"SELECT * FROM memory.reinforce({WRITE}, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb)"
+_INVALIDATE = f"SELECT * FROM memory.invalidate({WRITE}, %s, %s, %s, %s, %s::jsonb)"
 
 
 class Relationships(Part):
@@ -39,7 +43,7 @@ class Relationships(Part):
         self, relationship: Relationship, *, same_since: datetime, author: Author, once: Once | None = None
     ) -> Relationship | UnknownEnds | Cycle:
         columns = to_json(relationship_columns(relationship, author))
-        answer = await self._ask(_RELATE, columns, to_micros(same_since), once_json(once))
+        answer = await self._write(_RELATE, columns, to_micros(same_since), once_json(once))
         from_known, to_known, *row = answer.rows[0]
         if row[0] is not None:
             return to_relationship(row)
@@ -48,7 +52,7 @@ class Relationships(Part):
         return UnknownEnds(unknown) if unknown else Cycle()
 
     async def relationship(self, relationship_id: str) -> Relationship | None:
-        rows = (await self._ask(_RELATIONSHIP, relationship_id)).rows
+        rows = (await self._read(_RELATIONSHIP, relationship_id)).rows
         return to_relationship(rows[0]) if rows else None
 
     async def amend(
@@ -64,7 +68,7 @@ class Relationships(Part):
             "updated_at": to_micros(at),
             **author_values(author, "updated"),
         }
-        answer = await self._ask(_AMEND, relationship_id, to_json(values), *expected_arrays(expected))
+        answer = await self._write(_AMEND, relationship_id, to_json(values), *expected_arrays(expected))
         if not answer.rows:
             return None
         version, updated_at, *row = answer.rows[0]
@@ -75,7 +79,7 @@ class Relationships(Part):
         return mismatch(version, updated_at)
 
     async def unrelate(self, relationship_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
-        answer = await self._ask(_UNRELATE, relationship_id, *expected_arrays(expected))
+        answer = await self._write(_UNRELATE, relationship_id, *expected_arrays(expected))
         known, version, updated_at = answer.rows[0]
         if version is not None:
             return mismatch(version, updated_at)
@@ -90,7 +94,7 @@ class Relationships(Part):
         once: Once | None = None,
     ) -> Relationship | None:
         factor = 1.0 if reinforcement.success else -0.5
-        answer = await self._ask(
+        answer = await self._write(
             _REINFORCE,
             relationship_id,
             secrets.token_hex(8),
@@ -109,5 +113,5 @@ class Relationships(Part):
         self, relationship_id: str, at: datetime, author: Author, *, by: str | None = None, reason: str | None = None
     ) -> Relationship | None:
         authors = to_json(author_values(author, "updated"))
-        rows = (await self._ask(_INVALIDATE, relationship_id, to_micros(at), by, reason, authors)).rows
+        rows = (await self._write(_INVALIDATE, relationship_id, to_micros(at), by, reason, authors)).rows
         return to_relationship(rows[0]) if rows else None

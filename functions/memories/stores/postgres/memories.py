@@ -19,6 +19,8 @@ from memories.model import (
 )
 from memories.relationship_types import RESOLVING
 from memories.stores.postgres.base import (
+    READ,
+    WRITE,
     Part,
     changed_columns,
     changed_from,
@@ -30,15 +32,17 @@ from memories.stores.postgres.base import (
 )
 from memories.stores.rows import PAGE_BYTES, author_values, to_memory, to_micros
 
-_PUT = "SELECT * FROM memory.put(%s, %s::jsonb, %s::jsonb)"
-_GET = "SELECT * FROM memory.get(%s, %s)"
-_GET_AS_OF = "SELECT * FROM memory.get_as_of(%s, %s, %s)"
-_CHANGE = """
-SELECT current_version, current_at, (changed).* FROM memory.change(%s, %s, %s::jsonb, %s::bigint[], %s::bigint[])
+# ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
+
+_PUT = f"SELECT * FROM memory.put({WRITE}, %s::jsonb, %s::jsonb)"
+_GET = f"SELECT * FROM memory.get({READ}, %s)"
+_GET_AS_OF = f"SELECT * FROM memory.get_as_of({READ}, %s, %s)"
+_CHANGE = f"""
+SELECT current_version, current_at, (changed).* FROM memory.change({WRITE}, %s, %s::jsonb, %s::bigint[], %s::bigint[])
 """
-_REMOVE = "SELECT * FROM memory.remove(%s, %s, %s::bigint[], %s::bigint[])"
-_RECENT = "SELECT part, count, (hit).* FROM memory.recent(%s, %s, %s, %s, %s, %s::text[], %s::text[], %s)"
-_STATISTICS = "SELECT type, memories, importance, confidence, relationships FROM memory.statistics(%s)"
+_REMOVE = f"SELECT * FROM memory.remove({WRITE}, %s, %s::bigint[], %s::bigint[])"
+_RECENT = f"SELECT part, count, (hit).* FROM memory.recent({READ}, %s, %s, %s, %s, %s::text[], %s::text[], %s)"
+_STATISTICS = f"SELECT type, memories, importance, confidence, relationships FROM memory.statistics({READ})"
 
 _PROBLEMS = [str(MemoryType.PROBLEM), str(MemoryType.ERROR)]
 _RESOLVING = [str(one) for one in RESOLVING]
@@ -48,15 +52,15 @@ class Memories(Part):
     """`memories.ports.MemoryStore` without `search`."""
 
     async def put(self, memory: Memory, author: Author, once: Once | None = None) -> Memory:
-        answer = await self._ask(_PUT, to_json(memory_columns(memory, author)), once_json(once))
+        answer = await self._write(_PUT, to_json(memory_columns(memory, author)), once_json(once))
         return to_memory(answer.rows[0])
 
     async def get(self, memory_id: str) -> Memory | None:
-        rows = (await self._ask(_GET, memory_id)).rows
+        rows = (await self._read(_GET, memory_id)).rows
         return to_memory(rows[0]) if rows else None
 
     async def get_as_of(self, memory_id: str, at: datetime) -> Memory | None:
-        rows = (await self._ask(_GET_AS_OF, memory_id, to_micros(at))).rows
+        rows = (await self._read(_GET_AS_OF, memory_id, to_micros(at))).rows
         return to_memory(rows[0]) if rows else None
 
     async def update(
@@ -72,7 +76,7 @@ class Memories(Part):
             "updated_at": to_micros(at),
             **author_values(author, "updated"),
         }
-        answer = await self._ask(_CHANGE, memory_id, to_json(values), *expected_arrays(expected))
+        answer = await self._write(_CHANGE, memory_id, to_json(values), *expected_arrays(expected))
         if not answer.rows:
             return None
         version, updated_at, *row = answer.rows[0]
@@ -83,14 +87,14 @@ class Memories(Part):
         return mismatch(version, updated_at)
 
     async def delete(self, memory_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
-        answer = await self._ask(_REMOVE, memory_id, *expected_arrays(expected))
+        answer = await self._write(_REMOVE, memory_id, *expected_arrays(expected))
         known, version, updated_at = answer.rows[0]
         if version is not None:
             return mismatch(version, updated_at)
         return bool(known) or answer.repeated  # then the first time may have deleted it
 
     async def recent(self, since: datetime, project: str | None, *, newest: int, unresolved: int) -> Activity:
-        answer = await self._ask(
+        answer = await self._read(
             _RECENT, to_micros(since), project, newest, unresolved, _PROBLEMS, _RESOLVING, PAGE_BYTES
         )
         parts: tuple[list[tuple[Any, ...]], ...] = ([], [], [])
@@ -104,5 +108,5 @@ class Memories(Part):
         )
 
     async def statistics(self) -> Statistics:
-        (_, _, importance, confidence, relationships), *kinds = (await self._ask(_STATISTICS)).rows
+        (_, _, importance, confidence, relationships), *kinds = (await self._read(_STATISTICS)).rows
         return Statistics({row[0]: row[1] for row in kinds}, relationships, importance, confidence)

@@ -6,11 +6,13 @@ import orjson
 
 from memories.model import NEIGHBOURS_MOST, TOTAL_MOST, Hit, Neighbour, Page, Position, Search
 from memories.relationship_types import RelationshipType
-from memories.stores.postgres.base import Part, array, like_patterns, micros_or_none, title_key, to_json
+from memories.stores.postgres.base import READ, Part, array, like_patterns, micros_or_none, title_key, to_json
 from memories.stores.rows import PAGE_BYTES, to_memory, to_micros
 from memories.text import fold
 
-_SEARCH = "SELECT total, picked, neighbours, (hit).* FROM memory.search(%s, %s::jsonb, %s, %s)"
+# ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
+
+_SEARCH = f"SELECT total, picked, neighbours, (hit).* FROM memory.search({READ}, %s::jsonb, %s, %s)"
 
 _TYPES = {type_.value: type_ for type_ in RelationshipType}
 """Sooner than to ask the enumeration, of which a page has a thousand."""
@@ -20,7 +22,7 @@ class Searches(Part):
     """`memories.ports.MemoryStore.search`."""
 
     async def search(self, search: Search) -> Page | None:
-        rows = (await self._ask(_SEARCH, to_json(wanted(search)), PAGE_BYTES, NEIGHBOURS_MOST)).rows
+        rows = (await self._read(_SEARCH, to_json(wanted(search)), PAGE_BYTES, NEIGHBOURS_MOST)).rows
         if not rows:
             return None
         total, picked = rows[0][:2]

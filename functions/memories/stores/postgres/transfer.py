@@ -9,8 +9,9 @@ from typing import Any
 from core.once import Once
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
+from memories.quotas import Resource
 from memories.stores.postgres import base
-from memories.stores.postgres.base import memory_columns, once_json, relationship_columns, to_json
+from memories.stores.postgres.base import READ, WRITE, memory_columns, once_json, relationship_columns, to_json
 from memories.stores.rows import (
     MEMORY_COLUMNS,
     PAGE_BYTES,
@@ -19,15 +20,17 @@ from memories.stores.rows import (
     to_micros,
     to_relationship,
 )
-from memories.transfer.model import ExportPage, Kind, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Totals
 
-_PUT_MANY = "SELECT * FROM memory.put_many(%s, %s::jsonb, %s::jsonb)"
-_EXPORT_PAGE = "SELECT following, (hit).*, (edge).* FROM memory.export_page(%s, %s, %s, %s, %s, %s)"
-_TOTALS = "SELECT * FROM memory.totals(%s)"
-_IMPORT_MEMORIES = "SELECT * FROM memory.import_memories(%s, %s::jsonb)"
-_IMPORT_RELATIONSHIPS = "SELECT memory.import_relationships(%s, %s::jsonb, %s)"
-_PARTS = "SELECT * FROM memory.parts(%s, %s, %s)"
-_FINISH_PART = "SELECT memory.finish_part(%s, %s, %s, %s, %s, %s, %s)"
+# ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
+
+_PUT_ROWS = f"SELECT * FROM memory.put_rows({WRITE}, %s::jsonb, %s::jsonb, %s)"
+_EXPORT_PAGE = f"SELECT following, (hit).*, (edge).* FROM memory.export_page({READ}, %s, %s, %s, %s, %s)"
+_TOTALS = f"SELECT * FROM memory.totals({READ})"
+_TAKE_MEMORIES = f"SELECT * FROM memory.take_memories({WRITE}, %s::jsonb)"
+_IMPORT_RELATIONSHIPS = f"SELECT memory.import_relationships({WRITE}, %s::jsonb, %s)"
+_PARTS = f"SELECT * FROM memory.parts({READ}, %s, %s)"
+_FINISH_PART = f"SELECT memory.finish_part({WRITE}, %s, %s, %s, %s, %s, %s)"
 
 _WIDTH = len(MEMORY_COLUMNS)
 
@@ -37,13 +40,19 @@ class Transfers(base.Part):
 
     async def put_many(self, memories: Sequence[Memory], author: Author, once: Once | None = None) -> list[Stored]:
         rows = to_json([memory_columns(memory, author) for memory in memories])
-        answer = await self._ask(_PUT_MANY, rows, once_json(once))
-        return [Stored(row[0], row[1], from_micros(row[2]), from_micros(row[3])) for row in answer.rows]
+        return [_stored(row) for row in (await self._write(_PUT_ROWS, rows, once_json(once), True)).rows]  # noqa: FBT003 - SQL's
+
+    async def put_some(
+        self, memories: Sequence[Memory], author: Author, once: Once | None = None
+    ) -> list[Stored | NoRoom]:
+        rows = to_json([memory_columns(memory, author) for memory in memories])
+        answer = await self._write(_PUT_ROWS, rows, once_json(once), False)  # noqa: FBT003 - an argument of SQL
+        return [_stored(row) if row[4] is None else NoRoom(row[0], Resource(row[4])) for row in answer.rows]
 
     async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:
         first = place.id if place.kind is Kind.MEMORY else None
         behind = place.id if place.kind is Kind.RELATIONSHIP else ""
-        answer = await self._ask(_EXPORT_PAGE, first, behind, limit, current, PAGE_BYTES)
+        answer = await self._read(_EXPORT_PAGE, first, behind, limit, current, PAGE_BYTES)
         (following, *_), *rows = answer.rows
         memories = [to_memory(row[1 : 1 + _WIDTH]) for row in rows if row[1] is not None]
         relationships = [to_relationship(row[1 + _WIDTH :]) for row in rows if row[1] is None]
@@ -55,31 +64,35 @@ class Transfers(base.Part):
         return ExportPage(memories, relationships, Place(Kind.RELATIONSHIP, last))
 
     async def totals(self) -> Totals:
-        return Totals(*(await self._ask(_TOTALS)).rows[0])
+        return Totals(*(await self._read(_TOTALS)).rows[0])
 
     async def import_memories(self, memories: Sequence[Memory], author: Author) -> list[Outcome]:
         rows = [{**memory_columns(memory, author), "version": memory.version} for memory in memories]
-        stored = dict((await self._ask(_IMPORT_MEMORIES, to_json(rows))).rows)
-        outcomes = {None: Outcome.UNCHANGED, True: Outcome.CREATED, False: Outcome.UPDATED}
-        return [outcomes[stored.get(memory.id)] for memory in memories]
+        outcomes = dict((await self._write(_TAKE_MEMORIES, to_json(rows))).rows)
+        return [Outcome(outcomes.get(memory.id, Outcome.UNCHANGED)) for memory in memories]
 
     async def import_relationships(
         self, relationships: Sequence[Relationship], author: Author, *, timeless: bool
     ) -> list[Outcome]:
         rows = to_json([relationship_columns(relationship, author) for relationship in relationships])
-        [(outcomes,)] = (await self._ask(_IMPORT_RELATIONSHIPS, rows, timeless)).rows
+        [(outcomes,)] = (await self._write(_IMPORT_RELATIONSHIPS, rows, timeless)).rows
         return [Outcome(outcome) for outcome in outcomes]
 
     async def part(self, import_id: str, number: int) -> Part | None:
-        rows = (await self._ask(_PARTS, import_id, number)).rows
+        rows = (await self._read(_PARTS, import_id, number)).rows
         return _part(rows[0]) if rows else None
 
     async def finish_part(self, import_id: str, part: Part, *, forget_before: datetime) -> None:
         values = (part.number, part.fingerprint, part.answer, to_micros(part.at))
-        await self._ask(_FINISH_PART, import_id, *values, to_micros(forget_before))
+        await self._write(_FINISH_PART, import_id, *values, to_micros(forget_before))
 
     async def parts(self, import_id: str) -> list[Part]:
-        return [_part(row) for row in (await self._ask(_PARTS, import_id, None)).rows]
+        return [_part(row) for row in (await self._read(_PARTS, import_id, None)).rows]
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    memory_id, version, created, updated, *_ = row
+    return Stored(memory_id, version, from_micros(created), from_micros(updated))
 
 
 def _part(row: tuple[Any, ...]) -> Part:

@@ -17,17 +17,19 @@ from memories.graph.model import (
 )
 from memories.graph.ports import UnknownEnds
 from memories.model import Author, Version
-from memories.stores.postgres.base import Part, like_patterns, micros_or_none, to_json
+from memories.stores.postgres.base import READ, Part, like_patterns, micros_or_none, to_json
 from memories.stores.rows import MEMORY_COLUMNS, PAGE_BYTES, from_micros, to_memory, to_micros, to_relationship
 
-_RELATED = "SELECT known, depth, (hit).*, (edge).* FROM memory.related(%s, %s, %s::text[], %s, %s, %s, %s)"
-_PATH = "SELECT start_known, finish_known, (step).*, (edge).* FROM memory.path(%s, %s, %s, %s::text[], %s, %s)"
-_HISTORY = """
+# ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
+
+_RELATED = f"SELECT known, depth, (hit).*, (edge).* FROM memory.related({READ}, %s, %s::text[], %s, %s, %s, %s)"
+_PATH = f"SELECT start_known, finish_known, (step).*, (edge).* FROM memory.path({READ}, %s, %s, %s::text[], %s, %s)"
+_HISTORY = f"""
 SELECT part, count, title, at, by_key, by_account, by_agent, (edge).*
-FROM memory.history(%s, %s, %s::text[], %s, %s, %s)
+FROM memory.history({READ}, %s, %s::text[], %s, %s, %s)
 """
-_CHANGES = "SELECT part, (edge).* FROM memory.changes(%s, %s, %s, %s::jsonb, %s)"
-_SEARCH_CONTEXT = "SELECT * FROM memory.search_context(%s, %s::jsonb, %s)"
+_CHANGES = f"SELECT part, (edge).* FROM memory.changes({READ}, %s, %s, %s::jsonb, %s)"
+_SEARCH_CONTEXT = f"SELECT * FROM memory.search_context({READ}, %s::jsonb, %s)"
 
 _WIDTH = len(MEMORY_COLUMNS)
 
@@ -38,7 +40,7 @@ class Walks(Part):
     async def related(
         self, memory_id: str, types: Collection[str], depth: int, limit: int, as_of: datetime | None = None
     ) -> list[Related] | None:
-        answer = await self._ask(_RELATED, memory_id, _chosen(types), depth, limit, micros_or_none(as_of), PAGE_BYTES)
+        answer = await self._read(_RELATED, memory_id, _chosen(types), depth, limit, micros_or_none(as_of), PAGE_BYTES)
         if not answer.rows[0][0]:
             return None
         return [
@@ -50,7 +52,7 @@ class Walks(Part):
     async def path(
         self, start: str, end: str, types: Collection[str], depth: int, as_of: datetime | None = None
     ) -> Path | UnknownEnds | None:
-        rows = (await self._ask(_PATH, start, end, _chosen(types), depth, micros_or_none(as_of))).rows
+        rows = (await self._read(_PATH, start, end, _chosen(types), depth, micros_or_none(as_of))).rows
         unknown = [one for one, known in zip((start, end), rows[0][:2], strict=True) if not known]
         if unknown:
             return UnknownEnds(tuple(dict.fromkeys(unknown)))
@@ -60,7 +62,7 @@ class Walks(Part):
         return Path(memories, [to_relationship(row[2 + _WIDTH :]) for row in rows[:-1]])
 
     async def history(self, memory_id: str, types: Collection[str], *, limit: int, offset: int) -> History | None:
-        rows = (await self._ask(_HISTORY, memory_id, _chosen(types), limit, offset, PAGE_BYTES)).rows
+        rows = (await self._read(_HISTORY, memory_id, _chosen(types), limit, offset, PAGE_BYTES)).rows
         if not rows:
             return None
         parts: tuple[list[tuple[Any, ...]], ...] = ([], [], [])
@@ -70,7 +72,7 @@ class Walks(Part):
         return History(_versions(states), [to_relationship(row[6:]) for row in edges if row[6] is not None], total)
 
     async def changes(self, since: datetime, limit: int, after: ChangesPosition | None = None) -> EdgeChangesSince:
-        rows = (await self._ask(_CHANGES, to_micros(since), limit, _after(after), PAGE_BYTES)).rows
+        rows = (await self._read(_CHANGES, to_micros(since), limit, _after(after), PAGE_BYTES)).rows
         recorded, invalidated = ([row[1:] for row in rows if row[0] == part] for part in (0, 1))
         first, second = _fitting(recorded[:limit]), _fitting(invalidated[:limit])
         return EdgeChangesSince(first, second, len(recorded) > len(first), len(invalidated) > len(second))
@@ -85,7 +87,7 @@ class Walks(Part):
         }
         for name in ("components", "conditions", "evidence", "exceptions"):
             wanted[name] = like_patterns(getattr(search, name)) or None
-        return _fitting((await self._ask(_SEARCH_CONTEXT, to_json(wanted), PAGE_BYTES)).rows)
+        return _fitting((await self._read(_SEARCH_CONTEXT, to_json(wanted), PAGE_BYTES)).rows)
 
 
 def _chosen(types: Collection[str]) -> list[str] | None:

@@ -7,6 +7,8 @@ reads and writes its decimals up to one unit in the last place off (one of 20,00
 from __future__ import annotations
 
 from core.ports import Databases, StoreAddress
+from memories.quotas import StoreLimits
+from memories.stores.sqlite.gate import OldSchemas
 from memories.stores.sqlite.graph import GraphOperations
 from memories.stores.sqlite.memories import MemoryOperations
 from memories.stores.sqlite.search import SearchOperations
@@ -25,6 +27,8 @@ class SqliteStores:
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
+        self._old = OldSchemas()
 
-    def open(self, address: StoreAddress) -> SqliteStore:
-        return SqliteStore(self._databases.open(address))
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> SqliteStore:
+        database = self._databases.open(address)
+        return SqliteStore(database, epoch=address.epoch, limits=limits, url=address.url, old=self._old)

@@ -1,12 +1,12 @@
 """What the operations of the SQLite store share: the database, batches that happen once, conditions, and cut pages.
 
-One method is one batch, which `_read` and `_write` send: there it will be fenced (DESIGN, section 4). What a batch may
-not do is a condition of its statement; a statement after it reads back what happened, and why.
+One method is one batch, which `_read` and `_write` send through the gate (gate.py). What a batch may not do is a
+condition of its statement; a statement after it reads back what happened, and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from core.ports import Database, Result, SqlValue, Statement, StatementFailed
 from core.problems import Unavailable
 from memories.model import Revision
 from memories.ports import KeyReused
+from memories.quotas import QuotaReached, StoreLimits, Usage, reached
 from memories.stores.rows import (
     MEMORY_COLUMNS,
     MICROSECOND,
@@ -26,6 +27,7 @@ from memories.stores.rows import (
     from_micros,
     to_micros,
 )
+from memories.stores.sqlite.gate import Gate, NoRoomLeft, OldSchemas
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -42,42 +44,88 @@ RELATIONSHIP_SIZE = "coalesce(length(CAST(r.context AS BLOB)), 0)"
 CURRENT = "r.valid_until IS NULL"
 
 _FORGET = "DELETE FROM idempotency WHERE at < ?"
-_ANSWER = "SELECT fingerprint, answer, weight, confidence FROM idempotency WHERE key = ?"
+_ANSWER = "SELECT fingerprint, answer, weight, confidence FROM idempotency WHERE key = ? AND at >= ?"
 _REMEMBER = "INSERT INTO idempotency (answer, weight, confidence, key, fingerprint, at) "
 _ONCE = "{once}"
 
+_USAGE = "SELECT memories, relationships, bytes FROM _usage"
+_COUNTED = f"""
+  SELECT (SELECT count(*) FROM memories), (SELECT count(*) FROM relationships),
+    (SELECT coalesce(sum({MEMORY_SIZE}), 0) FROM memories m)
+    + (SELECT coalesce(sum({MEMORY_SIZE}), 0) FROM memory_versions m)
+    + (SELECT coalesce(sum({RELATIONSHIP_SIZE}), 0) FROM relationships r)"""
+"""The same where it is not kept yet, which is in no database of the newest schema."""
+
 
 class Operations:
-    """The database of one workspace."""
+    """The database of one workspace, at an epoch, for a caller whose plan has these limits (None: no limits).
 
-    def __init__(self, database: Database) -> None:
+    `url` and `old`: by what the database is known, and which of them are known to be of the schema before.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        epoch: int = 1,
+        limits: StoreLimits | None = None,
+        url: str = "",
+        old: OldSchemas | None = None,
+    ) -> None:
         self._database = database
+        self._gate = Gate(database, epoch=epoch, limits=limits, url=url, old=old)
 
     async def _read(self, *statements: Statement) -> list[Result]:
-        return await self._database.batch(statements, write=False)
+        """Raises: Fenced."""
+        return await self._gate.read(statements)
 
     async def _write(self, *statements: Statement) -> list[Result]:
-        return await self._database.batch(statements, write=True)
+        """Raises: Fenced, QuotaReached."""
+        try:
+            return await self._gate.write(statements)
+        except NoRoomLeft as full:
+            raise await self._reached(full) from None
+
+    async def _reached(self, full: NoRoomLeft) -> QuotaReached:
+        limits = self._gate.limits
+        assert limits is not None, "only limits are reached"
+        return reached(limits, await self.read_usage(), full.resource)
+
+    async def read_usage(self) -> Usage:
+        """See `ports.MemoryStore`."""
+        try:
+            [found] = await self._read(Statement(_USAGE))
+        except StatementFailed:  # the schema before does not keep it
+            [found] = await self._read(Statement(_COUNTED))
+        return Usage(*cast("tuple[int, int, int]", found.rows[0]))
 
     async def _write_once(
-        self, once: Once | None, statements: Sequence[Statement], answer: str, *args: SqlValue
+        self,
+        once: Once | None,
+        statements: Sequence[Statement],
+        answer: str,
+        *args: SqlValue,
+        send: Callable[..., Awaitable[list[Result]]] | None = None,
     ) -> list[Result] | tuple[SqlValue, ...]:
         """The results of `statements`, unless `once` was used before for the same thing: then what was answered then.
 
         `answer` selects it when they have run: JSON and two numbers, then _ONCE, with `args` in numbered places. No row
-        means that nothing was done, and the key is not used up. A key that is used up fails the batch.
+        means that nothing was done, and the key is not used up. A key that is used up fails the batch. `send` is what
+        writes, `_write` unless it is given.
 
         Raises:
             KeyReused: for another thing.
         """
+        write = send or self._write
         if once is None:
-            return await self._write(*statements)
-        own = (once.key, once.fingerprint, to_micros(once.at))
-        remember = Statement(_REMEMBER + answer.replace(_ONCE, marks(own, len(args) + 1)), (*args, *own))
-        seen = Statement(_ANSWER, (once.key,))
-        forget = Statement(_FORGET, (to_micros(once.forget_before),))
+            return await write(*statements)
+        forget, seen, remember = once_statements(once, answer, args)
         try:
-            _, before, *results, _ = await self._write(forget, seen, *statements, remember)
+            _, before, *results, _ = await write(forget, seen, *statements, remember)
+        except QuotaReached:
+            [before] = await self._read(seen)  # what is done already needs no room
+            if not before.rows:
+                raise
         except StatementFailed as failure:
             if failure.index != len(statements) + 2:
                 raise
@@ -89,10 +137,26 @@ class Operations:
         else:
             if not before.rows:
                 return results
-        fingerprint, text, weight, confidence = before.rows[0]
-        if fingerprint != once.fingerprint:
-            raise KeyReused
-        return (*orjson.loads(cast(str, text)), weight, confidence)
+        return remembered(once, before)
+
+
+def once_statements(once: Once, answer: str, args: Sequence[SqlValue]) -> tuple[Statement, Statement, Statement]:
+    """What surrounds a write that happens once: forgets old keys, reads this one, remembers it. See `_write_once`."""
+    own = (once.key, once.fingerprint, to_micros(once.at))
+    forget_before = to_micros(once.forget_before)
+    return (
+        Statement(_FORGET, (forget_before,)),
+        Statement(_ANSWER, (once.key, forget_before)),
+        Statement(_REMEMBER + answer.replace(_ONCE, marks(own, len(args) + 1)), (*args, *own)),
+    )
+
+
+def remembered(once: Once, before: Result) -> tuple[SqlValue, ...]:
+    """What was answered then. Raises: KeyReused: to another thing."""
+    fingerprint, text, weight, confidence = before.rows[0]
+    if fingerprint != once.fingerprint:
+        raise KeyReused
+    return (*orjson.loads(cast(str, text)), weight, confidence)
 
 
 def answer_of(table: str, names: Sequence[str], weight: str, id_: str = "?1") -> str:

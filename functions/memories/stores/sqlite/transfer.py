@@ -7,13 +7,15 @@ one argument, and JSON would round floats.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
 from core.once import Once
-from core.ports import SqlValue, Statement
+from core.ports import Result, SqlValue, Statement
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
+from memories.quotas import Resource
 from memories.stores.rows import (
     PAGE_BYTES,
     Row,
@@ -38,7 +40,7 @@ from memories.stores.sqlite.base import (
     taken,
 )
 from memories.stores.sqlite.memories import put_sql
-from memories.transfer.model import ExportPage, Kind, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import OVER, ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Totals
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -48,6 +50,12 @@ _STORED = ("id", "version", "created_at", "updated_at")
 _ANSWER = f"""
   SELECT json_group_array(json_array({columns(_STORED, "m")})), NULL, NULL, {{once}}
   FROM json_each(?1) wanted CROSS JOIN memories m ON m.id = wanted.value"""  # CROSS: in the order of the list
+_ROW = f"json_array({columns(_STORED, 'm')})"
+_ROW_OR_WHY = f"CASE WHEN refused.id IS NULL THEN {_ROW} ELSE json_array(refused.id, refused.what) END"
+_REFUSED = "LEFT JOIN _refused refused ON refused.id = wanted.value"
+_ANSWER_SOME = f"""
+  SELECT json_group_array({_ROW_OR_WHY}), NULL, NULL, {{once}}
+  FROM json_each(?1) wanted LEFT JOIN memories m ON m.id = wanted.value {_REFUSED}"""
 
 # ?1 after this memory (null: none is wanted), ?2 limit, ?3 bytes.
 _MEMORIES = f"""
@@ -90,16 +98,32 @@ class TransferOperations(Operations):
     """See `transfer.ports.TransferStore`."""
 
     async def put_many(self, memories: Sequence[Memory], author: Author, once: Once | None = None) -> list[Stored]:
-        authors = author_values(author, "created", "updated")
-        rows = [{**memory_values(memory), **authors} for memory in memories]
-        statements = [Statement(put_sql(tuple(some[0]), _STORED, len(some)), _flat(some)) for some in _some(rows)]
         ids = [memory.id for memory in memories]
-        done = await self._write_once(once, statements, _ANSWER, json(ids))
+        done = await self._write_once(once, _puts(memories, author), _ANSWER, json(ids))
         if isinstance(done, tuple):
             *stored, _, _ = done
             return [_stored(cast("list[SqlValue]", row)) for row in stored]
         by_id = {row[0]: _stored(row) for result in done for row in result.rows}
         return [by_id[memory_id] for memory_id in ids]
+
+    async def put_some(
+        self, memories: Sequence[Memory], author: Author, once: Once | None = None
+    ) -> list[Stored | NoRoom]:
+        ids = [memory.id for memory in memories]
+        left_out: dict[str, Resource] = {}
+
+        async def send(*statements: Statement) -> list[Result]:
+            old = [replace(one, sql=one.sql.replace(_ROW_OR_WHY, _ROW).replace(_REFUSED, "")) for one in statements]
+            results, refused = await self._gate.write_each(statements, old=old)
+            left_out.update(refused)
+            return results
+
+        done = await self._write_once(once, _puts(memories, author), _ANSWER_SOME, json(ids), send=send)
+        if isinstance(done, tuple):
+            *stored, _, _ = done
+            return [_stored_or_not(cast("list[SqlValue]", row)) for row in stored]
+        by_id = {row[0]: _stored(row) for result in done for row in result.rows}
+        return [NoRoom(one, left_out[one]) if one in left_out else by_id[one] for one in ids]
 
     async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:
         first = place.id if place.kind is Kind.MEMORY else None
@@ -130,10 +154,12 @@ class TransferOperations(Operations):
             held = f"SELECT id, updated_at FROM memories WHERE id IN ({marks(some)})"
             statements.append(Statement(held, tuple(row["id"] for row in some)))
             statements.append(Statement(_import_sql(tuple(some[0]), len(some)), _flat(some)))
-        results = await self._write(*statements) if statements else []
+        results, left_out = await self._gate.write_each(statements) if statements else ([], {})
         before = {cast(str, row[0]): cast(int, row[1]) for result in results[::2] for row in result.rows}
 
         def outcome(memory: Memory) -> Outcome:
+            if memory.id in left_out:
+                return OVER[left_out[memory.id]]
             if memory.id not in before:
                 return Outcome.CREATED
             return Outcome.UPDATED if before[memory.id] < to_micros(memory.updated_at) else Outcome.UNCHANGED
@@ -177,6 +203,12 @@ _PART = "part, fingerprint, answer, at"
 _PARTS = f"SELECT {_PART} FROM import_parts WHERE import_id = ?"
 
 
+def _puts(memories: Sequence[Memory], author: Author) -> list[Statement]:
+    authors = author_values(author, "created", "updated")
+    rows = [{**memory_values(memory), **authors} for memory in memories]
+    return [Statement(put_sql(tuple(some[0]), _STORED, len(some)), _flat(some)) for some in _some(rows)]
+
+
 def _import_sql(names: Sequence[str], rows: int) -> str:
     replaced = ", ".join(f"{name} = excluded.{name}" for name in names if name not in (*_KEPT, "version"))
     return (
@@ -205,6 +237,13 @@ def _flat(rows: Sequence[dict[str, SqlValue]]) -> tuple[SqlValue, ...]:
 def _stored(row: Row) -> Stored:
     memory_id, version, created, updated = row
     return Stored(cast(str, memory_id), cast(int, version), from_micros(created), from_micros(updated))
+
+
+def _stored_or_not(row: Row) -> Stored | NoRoom:
+    if len(row) == len(_STORED):
+        return _stored(row)
+    memory_id, what = row
+    return NoRoom(cast(str, memory_id), Resource(cast(str, what)))
 
 
 def _part(row: Row) -> Part:
