@@ -29,8 +29,15 @@ class Access(StrEnum):
     """Who may call a route. The value of a keyed access is the scope that the API key must hold."""
 
     OPEN = "open"  # no key is needed, but one that is sent must be good (client contract 2.2, GET /health)
+    ANY = "any"  # any good credential
     READ = "memories:read"
     WRITE = "memories:write"
+    ACCOUNT = "account"  # keys, workspaces, members, usage; a signed-in person has every scope
+    INTERNAL = "internal"  # Google's queue and scheduler only (core/internal.py); no key opens it
+
+
+SCOPES = (Access.READ, Access.WRITE, Access.ACCOUNT)
+"""What an API key may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +69,10 @@ class Sizing:
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One deployed function. Its archive holds `functions/NAME/` and `functions/core/`."""
+    """One deployed function. Its archive holds `functions/NAME/`, `functions/core/` and those of `packages`."""
 
     name: str
+    packages: tuple[str, ...] = ()
     settings: type[Settings]
     routes: tuple[Route, ...]
     sizing: Sizing = Sizing()
@@ -119,6 +127,15 @@ TEAM = Plan(
 )
 PLANS = {plan.name: plan for plan in (FREE, PRO, TEAM)}
 
+MIGRATION_CREDIT_CALLS = 5_000
+"""Calls that a new workspace may make once beyond its day's: what moving 1,000 local memories takes."""
+MIGRATION_CREDIT_DAYS = 30
+"""How long a workspace is new."""
+MINUTE_WAIT_SECONDS = 5
+"""How long a call over the minute's limit waits for the next minute before it is refused."""
+KEYS_MOST = 20
+"""API keys of one workspace that are not revoked."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionSettings(Settings):
@@ -135,9 +152,11 @@ class FunctionSettings(Settings):
 class AdmissionSettings(FunctionSettings):
     """What it takes to know who asks: the control plane, the cache in front of it, and the keys that protect both.
 
-    Every secret key is 32 random bytes in URL-safe base64; `*_key` ones may hold two, separated by a space.
+    Every secret key is 32 random bytes in URL-safe base64; `*_key` ones may hold two, separated by a space. `auth_url`
+    is who signs people's tokens, as they name it; without one only keys are accepted.
     """
 
+    auth_url: str = ""
     database_url: Secret
     redis_url: str
     redis_token: Secret
@@ -153,6 +172,18 @@ class MemoriesSettings(AdmissionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccountsSettings(AdmissionSettings):
+    """`store_seal_key` opens the stores, to tell how full they are and for the archive of all that is held of a person.
+
+    `tasks_url` is the queue's address, to wake `provisioning`; `site_url` is where links in mails lead.
+    """
+
+    store_seal_key: Secret
+    tasks_url: str
+    site_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProvisioningSettings(AdmissionSettings):
     """What opens an account: the control plane, the seals, and Turso's platform API.
 
@@ -164,6 +195,32 @@ class ProvisioningSettings(AdmissionSettings):
     turso_api_token: Secret
     turso_organization: str
     turso_group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvisioningFunctionSettings(ProvisioningSettings):
+    """What the deployed function needs besides: mail, Supabase's users, and who may call it.
+
+    `mail_from` is the sender of mails, `operator_email` who is told of trouble, `auth_secret_key` a key of the project
+    that may delete users. Callers prove themselves by OIDC tokens of `oidc_caller` (an address of a service account),
+    signed by a key in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its
+    own address. The secrets turso_api_token, smtp_password and auth_secret_key are read anew at use when
+    `secrets_prefix` says where (projects/PROJECT/secrets/FUNCTION-), by Google's address or `secret_manager_url`.
+    """
+
+    turso_databases_most: int = 100  # Turso's free plan; 0: as many as one likes
+    smtp_host: str
+    smtp_port: int
+    smtp_user: str = ""  # empty: the server asks for none
+    smtp_password: Secret
+    mail_from: str
+    operator_email: str
+    site_url: str
+    auth_secret_key: Secret
+    oidc_certs_url: str
+    oidc_caller: str
+    secrets_prefix: str = ""
+    secret_manager_url: str = ""
 
 
 def _route(
@@ -216,4 +273,54 @@ MEMORIES = Function(
     ),
 )
 
-FUNCTIONS = (MEMORIES,)
+ACCOUNTS = Function(
+    name="accounts",
+    settings=AccountsSettings,
+    packages=("memories",),
+    sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=60, concurrency=80, max_instances=10),
+    routes=(
+        _route("GET", "/auth/verify", "read_credential", Access.ANY),
+        _route("GET", "/account", "read_account", Access.ACCOUNT),
+        _route("PATCH", "/account", "update_account", Access.ACCOUNT),
+        _route("GET", "/account/export", "export_account", Access.ACCOUNT),
+        _route("POST", "/account/erasure", "request_erasure", Access.ACCOUNT),
+        _route("POST", "/account/erasure/confirm", "confirm_erasure", Access.OPEN),
+        # keys
+        _route("GET", "/api-keys", "list_keys", Access.ACCOUNT),
+        _route("POST", "/api-keys", "create_key", Access.ACCOUNT),
+        _route("PATCH", "/api-keys/{id}", "rename_key", Access.ACCOUNT),
+        _route("POST", "/api-keys/{id}/rotate", "rotate_key", Access.ACCOUNT),
+        _route("DELETE", "/api-keys/{id}", "revoke_key", Access.ACCOUNT),
+        # workspaces and who is in them
+        _route("GET", "/workspaces", "list_workspaces", Access.ACCOUNT),
+        _route("POST", "/workspaces", "create_workspace", Access.ACCOUNT),
+        _route("PATCH", "/workspaces/{id}", "rename_workspace", Access.ACCOUNT),
+        _route("DELETE", "/workspaces/{id}", "delete_workspace", Access.ACCOUNT),
+        _route("GET", "/workspaces/{id}/members", "list_members", Access.ACCOUNT),
+        _route("PATCH", "/workspaces/{id}/members/{account}", "change_member", Access.ACCOUNT),
+        _route("DELETE", "/workspaces/{id}/members/{account}", "remove_member", Access.ACCOUNT),
+        _route("GET", "/workspaces/{id}/invitations", "list_invitations", Access.ACCOUNT),
+        _route("POST", "/workspaces/{id}/invitations", "invite_member", Access.ACCOUNT),
+        _route("DELETE", "/workspaces/{id}/invitations/{invitation}", "withdraw_invitation", Access.ACCOUNT),
+        _route("POST", "/invitations/accept", "accept_invitation", Access.ACCOUNT),
+        # use
+        _route("GET", "/usage", "read_usage", Access.ACCOUNT),
+        _route("GET", "/dashboard/stats", "read_dashboard", Access.ACCOUNT),
+    ),
+)
+
+PROVISIONING = Function(
+    name="provisioning",
+    settings=ProvisioningFunctionSettings,
+    packages=("memories", "migrations"),
+    sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=1800, concurrency=4, max_instances=2),
+    routes=(
+        Route(method="POST", path="/jobs", handler="run_jobs", access=Access.INTERNAL),
+        Route(method="POST", path="/sweep", handler="sweep", access=Access.INTERNAL),
+        Route(method="GET", path="/health", handler="read_health", access=Access.OPEN),
+    ),
+)
+
+FUNCTIONS = (MEMORIES, ACCOUNTS)
+"""Those behind the edge."""
+DEPLOYED = (*FUNCTIONS, PROVISIONING)

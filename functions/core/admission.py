@@ -1,196 +1,198 @@
-"""Who asks: an API key becomes a principal, at the least cost.
+"""Who asks, and whether they may: a credential becomes a principal, and makes one of its workspace's calls.
 
-    tag of the key -> lease of this process (5 s) -> sealed record in Redis (60 s) -> control plane
+    identify  key: its tag, without a look-up; person: the signature of their token   -> principals
+    allow     limits -> scope
 
-A forged key is refused by its tag, without a look-up. Concurrent misses for one key share one look-up. Redis failing
-is no failure for the caller; the control plane failing is, unless the key is cached.
-
-Staleness: a lease counts from the start of its look-up and a shared record lives so much less than 60 s that both
-together never exceed it. So a revocation holds within 5 s once Redis holds its tombstone, and within 60 s otherwise.
-
-Left out for now: limits. They belong in `Admission.admit`, after the principal is known, next to its lease.
+Whose credentials fail too often is told to wait (`failures`). The limits come before the scope, so that a call counts
+whatever becomes of it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from core import keys, records
+from core import keys
+from core.credentials import bearer, person_name, workspace_id
+from core.failures import WORKSPACES, Failures
 from core.leases import Leases
-from core.ports import Clock, Directory, KeyRecord, Principal, PrincipalCache, StoreAddress
+from core.limits import Limits
+from core.limits_pool import Headers
+from core.ports import Claims, Clock, Directory, KeyRecord, KeyRefused, Principal, TokenVerifier
+from core.principals import LEASE_SECONDS, LEASES, SHARED_SECONDS, Admitted, Find, Outcome, Principals, Refusal
 from core.problems import Forbidden, Unauthorized, Unavailable
-from core.seal import Sealer
-from core.settings import Secret
 from declarations import Access
 
-LEASE_SECONDS = 5.0
-SHARED_SECONDS = 60.0
-LEASES = 10_000
-"""Keys that one process remembers: about 10 MB when full."""
+__all__ = ["LEASE_SECONDS", "SHARED_SECONDS", "Admission", "Admitted"]
 
 _NO_KEY = "No API key was sent. Send yours as `X-API-Key: mg_...` or `Authorization: Bearer mg_...`."
 _NOT_A_KEY = "This API key is not valid: it is mistyped or incomplete. Copy it again from your dashboard."
-_UNKNOWN = "This API key is unknown. It may have been deleted: make a new one in your dashboard."
-_REASONS = {
-    "revoked": "This API key was revoked. Make a new one in your dashboard.",
-    "expired": "This API key has expired. Make a new one in your dashboard.",
-    "closed": "The account of this API key was closed.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Remembered instead of a principal. A new exception is raised for each caller."""
-
-    detail: str
-
-
-_Outcome = Principal | _Refusal
+_SCOPELESS = (Access.OPEN, Access.ANY)
+_STORED = (Access.READ, Access.WRITE)
+_BOUND = (
+    "This API key is bound to a project, and memories cannot be kept to one project yet: it reads and writes none. "
+    "Use a key without a project."
+)
 
 
 @dataclass(kw_only=True)
 class Admission:
-    """Turns credentials into principals. Belongs to one event loop; connects to nothing until it is asked.
+    """Admits requests. Belongs to one event loop.
 
     Args:
         tag_secrets: see `keys.is_genuine`.
-        principal_sealer: seals the records in the shared cache.
-        store_sealer: opens store tokens; None in a function that reaches no store (its principals hold an empty token).
+        verifier: proves the tokens of people; None where only keys are taken.
     """
 
     tag_secrets: Sequence[str]
     directory: Directory
-    cache: PrincipalCache
-    principal_sealer: Sealer
-    store_sealer: Sealer | None
+    principals: Principals
+    limits: Limits
     clock: Clock
+    verifier: TokenVerifier | None = None
     monotonic: Callable[[], float] = time.monotonic
-    _leases: Leases[_Outcome] = field(init=False)
+    _claims: Leases[Claims] = field(init=False)
     _renewed: Leases[bool] = field(init=False)
-    _lookups: dict[tuple[str, bool], asyncio.Task[_Outcome]] = field(init=False, default_factory=dict)
+    _failures: Failures = field(init=False)
+    _strangers: Failures = field(init=False)
 
     def __post_init__(self) -> None:
-        self._leases = Leases(LEASES, self.monotonic)
+        self._claims = Leases(LEASES, self.monotonic)
         self._renewed = Leases(LEASES, self.monotonic)
+        self._failures = Failures(self.monotonic)
+        self._strangers = Failures(self.monotonic, WORKSPACES)
 
-    async def admit(self, api_key: str | None, authorization: str | None, access: Access) -> Principal | None:
-        """The principal of a request to a route with `access`; None when the route is OPEN and no key was sent.
+    async def identify(
+        self, api_key: str | None, authorization: str | None, *, workspace: str | None = None, client: str = ""
+    ) -> Admitted | None:
+        """Whose request this is; None when no credential was sent.
 
         Args:
             api_key: the header `X-API-Key`; it wins over `Authorization`.
             authorization: the header `Authorization`.
+            workspace: the header `X-Workspace`. A key has one workspace, and does not look at it.
+            client: the caller's address; may be empty.
 
         Raises:
-            Unauthorized: no key, or one that is malformed, unknown, revoked or expired (on OPEN routes too).
-            Forbidden: the key lacks the scope.
-            Unavailable: the key is not cached and the control plane does not answer.
+            Unauthorized: the credential is malformed, unknown, revoked or expired.
+            Forbidden: the person is no member of the workspace.
+            Invalid: `workspace` is no id.
+            TooManyRequests: too many credentials from `client` failed, or the person named too many workspaces.
+            Unavailable: the credential is not cached and the control plane does not answer.
         """
-        key = _credential(api_key, authorization)
-        if key is None:
-            if access is Access.OPEN:
+        try:
+            sent = self._sent(api_key, authorization)
+            if sent is None:
                 return None
-            raise Unauthorized(_NO_KEY)
-        key_hash = keys.hash_key(key)
-        outcome = self._leases.get(key_hash)
-        if outcome is None:
-            if not keys.is_genuine(key, self.tag_secrets):
-                raise Unauthorized(_NOT_A_KEY)
-            outcome = await self._look_up_once(key_hash, shared=True)
-        return _judge(outcome, access)
+            name, find = await self._named(*sent, workspace)
+            outcome = self.principals.leased(name)
+            if outcome is None:
+                text, is_person = sent
+                if not is_person and not keys.is_genuine(text, self.tag_secrets):
+                    raise Unauthorized(_NOT_A_KEY)
+                outcome = await self.principals.look_up(name, find)
+            return _admitted(outcome)
+        except (Unauthorized, Forbidden):
+            self._failures.add(client)
+            raise
 
-    async def renew(self, api_key: str | None, authorization: str | None, access: Access) -> Principal | None:
-        """`admit` an admitted caller again, past both caches, because its store refused its address.
+    async def allow(self, admitted: Admitted | None, access: Access) -> None:
+        """Make one call to a route with `access`.
 
-        None when this was done for the key a moment ago: then the caches are not to blame. Raises as `admit` does.
+        Args:
+            admitted: what `identify` gave.
+
+        Raises:
+            Unauthorized: no credential was sent, and the route is not OPEN.
+            TooManyRequests: a limit is reached.
+            Forbidden: the credential lacks the scope, or is bound to a project.
+            Unavailable: the workspace has no store yet.
         """
-        key = _credential(api_key, authorization)
-        if key is None:
+        if admitted is None:
+            if access is Access.OPEN:
+                return
+            raise Unauthorized(_NO_KEY)
+        if not admitted.pool.spend(self.monotonic()):
+            await self.limits.spend(admitted.pool)
+        _judge(admitted.principal, access)
+
+    async def renew(
+        self, api_key: str | None, authorization: str | None, access: Access, *, workspace: str | None = None
+    ) -> Principal | None:
+        """The principal of a request that was admitted, past both caches, because its store refused its address.
+
+        None when this was done for the credential a moment ago: then the caches are not to blame. No call is counted.
+        Raises as `identify` and `allow` do.
+        """
+        sent = self._sent(api_key, authorization)
+        if sent is None:
             return None
-        key_hash = keys.hash_key(key)
-        if self._renewed.get(key_hash):
+        name, find = await self._named(*sent, workspace)
+        if self._renewed.get(name):
             return None
-        self._renewed.put(key_hash, True, self.monotonic() + LEASE_SECONDS)  # noqa: FBT003  the value of a set
-        return _judge(await self._look_up_once(key_hash, shared=False), access)
+        self._renewed.put(name, True, self.monotonic() + LEASE_SECONDS)  # noqa: FBT003  the value of a set
+        principal = _admitted(await self.principals.look_up(name, find, shared=False)).principal
+        _judge(principal, access)
+        return principal
 
-    async def _look_up_once(self, key_hash: str, *, shared: bool) -> _Outcome:
-        name = (key_hash, shared)
-        lookup = self._lookups.get(name)
-        if lookup is None:
-            lookup = asyncio.get_running_loop().create_task(self._look_up(key_hash, shared=shared))
-            self._lookups[name] = lookup
-            lookup.add_done_callback(lambda done: self._forget(name, done))
-        # Shielded: a caller who goes away must not take the look-up from the others.
-        return await asyncio.shield(lookup)
+    def headers(self, admitted: Admitted) -> Headers:
+        """What the caller may still do, for the answer."""
+        return admitted.pool.headers(self.monotonic())
 
-    def _forget(self, name: tuple[str, bool], lookup: asyncio.Task[_Outcome]) -> None:
-        del self._lookups[name]
-        if not lookup.cancelled():
-            lookup.exception()  # seen, even when every caller has gone
+    def _sent(self, api_key: str | None, authorization: str | None) -> tuple[str, bool] | None:
+        """The credential, and whether it is a person's."""
+        key = (api_key or "").strip()
+        if key:
+            return key, False
+        token = bearer(authorization)
+        if token is None:
+            return None
+        return token, self.verifier is not None and not token.startswith(keys.PREFIX)
 
-    async def _look_up(self, key_hash: str, *, shared: bool) -> _Outcome:
-        started, wall = self.monotonic(), self.clock.now().timestamp()
-        record = await self._from_cache(key_hash, wall) if shared else None
-        outcome: _Outcome
-        if record is None:
-            found = await self.directory.find_key(key_hash)
-            if not isinstance(found, KeyRecord):
-                outcome = _Refusal(_REASONS.get(found.reason, _UNKNOWN) if found else _UNKNOWN)
-                self._leases.put(key_hash, outcome, self.monotonic() + LEASE_SECONDS)
-                return outcome
-            record = found
-            outcome = self._principal(record)
-            await self._to_cache(key_hash, record, self.monotonic() - started, wall)
-        else:
-            outcome = self._principal(record)
-        seconds = LEASE_SECONDS if record.expires_at is None else min(LEASE_SECONDS, record.expires_at - wall)
-        self._leases.put(key_hash, outcome, started + seconds)
-        return outcome
+    async def _named(self, text: str, is_person: bool, workspace: str | None) -> tuple[str, Find]:  # noqa: FBT001  a pair
+        """What the credential is called, and who knows it."""
+        if not is_person:
+            if not text.startswith(keys.PREFIX):  # the hash of another text may be the name of a person
+                raise Unauthorized(_NOT_A_KEY)
+            name = keys.hash_key(text)
+            return name, partial(self.directory.find_key, name)
+        claims = await self._prove(text)
+        wanted = workspace_id(workspace)
+        name = person_name(claims.account_id, wanted)
+        if wanted and self.principals.leased(name) is None:
+            self._strangers.check(claims.account_id)  # each name is looked up, and anybody can make up names
+        return name, partial(self._find_member, claims, wanted)
 
-    async def _from_cache(self, key_hash: str, wall: float) -> KeyRecord | None:
-        sealed = await self.cache.get(key_hash)
-        return None if sealed is None else records.open_record(self.principal_sealer, sealed, key_hash, wall)
+    async def _prove(self, token: str) -> Claims:
+        name = keys.hash_key(token)
+        claims = self._claims.get(name)
+        if claims is None:
+            if self.verifier is None or token.count(".") != 2:
+                raise Unauthorized(_NOT_A_KEY)
+            claims = await self.verifier.verify(token)
+            left = claims.expires_at - self.clock.now().timestamp()
+            self._claims.put(name, claims, self.monotonic() + min(LEASE_SECONDS, left))
+        return claims
 
-    async def _to_cache(self, key_hash: str, record: KeyRecord, elapsed: float, wall: float) -> None:
-        seconds = SHARED_SECONDS - LEASE_SECONDS
-        if record.expires_at is not None:
-            seconds = min(seconds, record.expires_at - wall)
-        sealed = records.seal_record(self.principal_sealer, record, key_hash, until=wall + seconds)
-        if seconds - elapsed > 0:
-            await self.cache.put(key_hash, record.version, sealed, seconds - elapsed)
-
-    def _principal(self, record: KeyRecord) -> Principal:
-        if record.store_url is None:
-            raise Unavailable("Your workspace is still being set up. Try again in a few seconds.", part="provisioning")
-        token = self.store_sealer.open_text(record.store_token, record.workspace_id) if self.store_sealer else ""
-        return Principal(
-            key_id=record.key_id,
-            account_id=record.account_id,
-            workspace_id=record.workspace_id,
-            plan=record.plan,
-            scopes=frozenset(record.scopes),
-            store=StoreAddress(record.store_kind, record.store_url, Secret(token)),
-        )
+    async def _find_member(self, claims: Claims, workspace: str | None) -> KeyRecord | KeyRefused:
+        found = await self.directory.find_member(claims, workspace) or KeyRefused("no member")
+        if workspace and isinstance(found, KeyRefused):
+            self._strangers.add(claims.account_id)
+        return found
 
 
-def _judge(outcome: _Outcome, access: Access) -> Principal:
-    if isinstance(outcome, _Refusal):
-        raise Unauthorized(outcome.detail)
-    if access is not Access.OPEN and access.value not in outcome.scopes:
-        raise Forbidden(f"This API key lacks the scope {access.value}. Use a key that has it.")
+def _admitted(outcome: Outcome) -> Admitted:
+    if isinstance(outcome, Refusal):
+        raise outcome.kind(outcome.detail)
     return outcome
 
 
-def _credential(api_key: str | None, authorization: str | None) -> str | None:
-    """The key that was sent, or None. Raises Unauthorized for another scheme than Bearer."""
-    key = (api_key or "").strip()
-    if key:
-        return key
-    scheme, _, value = (authorization or "").strip().partition(" ")
-    if not scheme:
-        return None
-    if scheme.lower() != "bearer":
-        raise Unauthorized("Send your API key as `Authorization: Bearer mg_...` or `X-API-Key: mg_...`.")
-    return value.strip() or None
+def _judge(principal: Principal, access: Access) -> None:
+    if access not in _SCOPELESS and access.value not in principal.scopes:
+        raise Forbidden(f"This API key lacks the scope {access.value}. Use a key that has it.")
+    if access in _STORED and principal.project is not None:
+        raise Forbidden(_BOUND)
+    if access in _STORED and not principal.store.url:
+        raise Unavailable("Your workspace is still being set up. Try again in a few seconds.", part="provisioning")

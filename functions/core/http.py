@@ -4,8 +4,9 @@
 
 One `try` turns everything into an answer: problems as RFC 9457 bodies, anything unexpected as a 500 that says nothing
 of its cause. No answer is a redirect: the SDK breaks on any 3xx (client contract 1.3). HEAD is answered as GET (the
-server drops the body); OPTIONS says what a path allows, without a key. Left out: cross-origin headers (no browser
-calls these routes) and everything that the edge adds.
+server drops the body); OPTIONS says what a path allows, without a key. An answer to a good credential, good or bad,
+tells by `X-RateLimit-*` what it may still do. Left out: cross-origin headers (no browser calls these routes) and
+everything that the edge adds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from core import bootstrap, edge, logs, problems, timing
+from core.admission import Admitted
 from core.body import parse_json, read_body
 from core.bootstrap import Tools
 from core.conditions import if_match
@@ -98,7 +100,7 @@ class Call:
         if sent is None:
             return None
         request = (self.route.method.encode(), self.request.scope["path"].encode(), await self.body())
-        return once(sent, self.caller.key_id, request, now)
+        return once(sent, self.caller.key_id or self.caller.account_id, request, now)
 
     def if_match(self) -> tuple[str, ...] | None:
         """See `conditions.if_match`."""
@@ -123,7 +125,7 @@ def serve(function: Function, handlers: Any, *, tools: Tools | None = None) -> C
     """
     logs.configure()
     try:
-        pipeline = Pipeline(function, handlers, tools or bootstrap.build(function.settings.load()))
+        pipeline = Pipeline(function, handlers, tools or _tools(function))
     except SettingsError as error:
         logs.LOGGER.critical("The function %s cannot start. %s.", function.name, error)
         raise SystemExit(1) from None
@@ -144,6 +146,7 @@ class _Progress:
     request_id: str = ""
     route: Route | None = None
     principal: Principal | None = None
+    admitted: Admitted | None = None
     failure: BaseException | None = None
 
 
@@ -170,6 +173,8 @@ class Pipeline:
         except Exception as error:
             progress.failure = error
             response = _refuse(Internal("Something went wrong on our side. Please try again."), progress)
+        if progress.admitted is not None:
+            response.raw_headers += self._tools.admission.headers(progress.admitted)
         response.raw_headers += (
             (b"x-request-id", progress.request_id.encode("latin-1")),
             (b"cache-control", b"no-store"),  # no cache on the way may give one caller's answer to another
@@ -186,21 +191,32 @@ class Pipeline:
             return Response(status_code=204, headers={"Allow": self._routes.allowed(request.scope["path"])})
         route, path = self._routes.match(request.method, request.scope["path"])
         progress.route = route
-        credentials = (headers.get("x-api-key"), headers.get("authorization"), route.access)
+        credentials = (headers.get("x-api-key"), headers.get("authorization"))
+        workspace = headers.get("x-workspace")
+        admission = self._tools.admission
         arrived = time.perf_counter()
-        progress.principal = await self._tools.admission.admit(*credentials)
+        admitted = await admission.identify(*credentials, workspace=workspace, client=hop.client)
+        if admitted is not None:
+            progress.admitted, progress.principal = admitted, admitted.principal
+        await admission.allow(admitted, route.access)
         progress.spent.admit = time.perf_counter() - arrived
         call = Call(request, headers, route, path, progress.principal, progress.request_id)
         handler = self._handlers[route.handler]
         try:
             return await handler(call, self._service)
         except Unavailable as problem:
-            renewed = await self._tools.admission.renew(*credentials) if problem.stale_address else None
+            if not problem.stale_address:
+                raise
+            renewed = await admission.renew(*credentials, route.access, workspace=workspace)
             if renewed is None or renewed == call.principal:
                 raise
             # The store moved or its token was renewed, so nothing was done yet.
             call.principal = progress.principal = renewed
             return await handler(call, self._service)
+
+
+def _tools(function: Function) -> Tools:
+    return bootstrap.build(function.settings.load(), instances=function.sizing.max_instances)
 
 
 def _handler(function: Function, handlers: Any, name: str) -> Handler:

@@ -30,7 +30,7 @@ class Answer:
         return orjson.loads(self.body)
 
 
-def signed(method: str, target: str, secret: str = EDGE_SECRET) -> dict[str, str]:
+def signed(method: str, target: str, secret: str = EDGE_SECRET, *, client: str = "203.0.113.9") -> dict[str, str]:
     """The headers that the edge adds."""
     hop = edge.Hop(
         timestamp=str(int(time.time())),
@@ -38,7 +38,7 @@ def signed(method: str, target: str, secret: str = EDGE_SECRET) -> dict[str, str
         method=method,
         host="api.example",
         target=target,
-        client="203.0.113.9",
+        client=client,
     )
     return edge.signed_headers(secret, hop)
 

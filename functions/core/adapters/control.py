@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+
 from core.adapters.postgres import Postgres
-from core.ports import KeyRecord, KeyRefused
+from core.ports import Claims, KeyRecord, KeyRefused
+from declarations import FREE, SCOPES
+
+_PERSONS_SCOPES = tuple(sorted(scope.value for scope in SCOPES))
 
 
 class ControlPlane:
@@ -16,9 +21,10 @@ class ControlPlane:
         rows = await self._postgres.fetch(_FIND_KEY, [key_hash])
         if not rows:
             return None
-        refused, key, account, workspace, plan, scopes, version, kind, url, token, expires = rows[0]
+        refused, key, account, workspace, plan, scopes, version, kind, url, token, expires, *more = rows[0]
         if refused:
             return KeyRefused(refused)
+        role, project, calls_per_day, epoch, created = more
         return KeyRecord(
             key_id=key,
             account_id=account,
@@ -30,6 +36,39 @@ class ControlPlane:
             store_url=url,
             store_token=token or "",
             expires_at=expires,
+            role=role,
+            project=project,
+            key_calls_per_day=calls_per_day,
+            epoch=epoch,
+            workspace_created=created,
+        )
+
+    async def find_member(self, claims: Claims, workspace_id: str | None) -> KeyRecord | KeyRefused | None:
+        """See `ports.Directory`. The record does not end with the token: the lease is the person's, not the token's."""
+        try:
+            workspace = None if workspace_id is None else str(uuid.UUID(workspace_id))
+        except ValueError:
+            return None
+        rows = await self._postgres.fetch(
+            _FIND_MEMBER,
+            [claims.account_id, workspace, claims.email, claims.name, claims.expires_at, FREE.name],
+        )
+        refused, account, workspace, plan, version, kind, url, token, role, epoch, created = rows[0]
+        if refused:
+            return KeyRefused(refused)
+        return KeyRecord(
+            key_id="",
+            account_id=account,
+            workspace_id=workspace,
+            plan=plan,
+            scopes=_PERSONS_SCOPES,
+            version=version,
+            store_kind=kind,
+            store_url=url,
+            store_token=token or "",
+            role=role,
+            epoch=epoch,
+            workspace_created=created,
         )
 
     async def open_account(self, account_id: str, workspace_id: str, name: str, plan: str) -> None:
@@ -65,6 +104,13 @@ class ControlPlane:
 
 
 _FIND_KEY = """
-SELECT refused, key_id, account_id, workspace_id, plan, scopes, version, store_kind, store_url, store_token, expires_at
+SELECT refused, key_id, account_id, workspace_id, plan, scopes, version, store_kind, store_url, store_token, expires_at,
+    role, project, key_calls_per_day, epoch, workspace_created
 FROM app.admit(%s)
+"""
+
+_FIND_MEMBER = """
+SELECT refused, account_id, workspace_id, plan, version, store_kind, store_url, store_token, role, epoch,
+    workspace_created
+FROM app.admit_member(%s::uuid, %s::uuid, %s, %s, %s::double precision, %s)
 """

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from core import keys
-from core.ports import KeyRecord, KeyRefused
+from core.admission import Admission
+from core.ports import KeyRecord, KeyRefused, Principal
 from core.problems import Forbidden, Unauthorized, Unavailable
 from declarations import Access
-from tests.functions.twins import TAG_SECRET, Gate
+from tests.functions.twins import TAG_SECRET, Gate, admit_to
 
 
 @pytest.fixture
@@ -21,9 +22,13 @@ def gate() -> Gate:
 
 async def admit(gate: Gate, key: str, access: Access = Access.READ) -> str:
     """The workspace of the key."""
-    principal = await gate.admission.admit(key, None, access)
-    assert principal is not None
-    return principal.workspace_id
+    return (await admitted(gate.admission, key, access)).workspace_id
+
+
+async def admitted(admission: Admission, key: str, access: Access = Access.READ) -> Principal:
+    found = await admit_to(admission, key, None, access)
+    assert found is not None
+    return found.principal
 
 
 def refuse(gate: Gate, key: str, reason: str) -> None:
@@ -31,8 +36,7 @@ def refuse(gate: Gate, key: str, reason: str) -> None:
 
 
 async def test_principal_carries_the_opened_store_token(gate: Gate) -> None:
-    principal = await gate.admission.admit(gate.add_key(), None, Access.WRITE)
-    assert principal is not None
+    principal = await admitted(gate.admission, gate.add_key(), Access.WRITE)
     assert principal.store.token.reveal() == "store-token"
     assert principal.store.url == "http://db.localhost:1"
     assert principal.scopes == {"memories:read", "memories:write"}
@@ -41,8 +45,8 @@ async def test_principal_carries_the_opened_store_token(gate: Gate) -> None:
 @pytest.mark.parametrize("header", ["Bearer {}", "bearer {}", " Bearer  {} "])
 async def test_bearer_is_as_good_as_the_key_header(gate: Gate, header: str) -> None:
     key = gate.add_key()
-    by_bearer = await gate.admission.admit(None, header.format(key), Access.READ)
-    assert by_bearer == await gate.admission.admit(key, None, Access.READ)
+    by_bearer = await admit_to(gate.admission, None, header.format(key), Access.READ)
+    assert by_bearer == await admit_to(gate.admission, key, None, Access.READ)
 
 
 async def test_two_keys_are_two_workspaces(gate: Gate) -> None:
@@ -51,15 +55,15 @@ async def test_two_keys_are_two_workspaces(gate: Gate) -> None:
 
 
 async def test_no_key(gate: Gate) -> None:
-    assert await gate.admission.admit(None, None, Access.OPEN) is None
-    assert await gate.admission.admit("", " ", Access.OPEN) is None
+    assert await admit_to(gate.admission, None, None, Access.OPEN) is None
+    assert await admit_to(gate.admission, "", " ", Access.OPEN) is None
     with pytest.raises(Unauthorized, match="No API key was sent"):
-        await gate.admission.admit(None, None, Access.READ)
+        await admit_to(gate.admission, None, None, Access.READ)
 
 
 async def test_basic_credentials_are_refused_in_words(gate: Gate) -> None:
     with pytest.raises(Unauthorized, match="Bearer"):
-        await gate.admission.admit(None, "Basic dTpw", Access.OPEN)
+        await admit_to(gate.admission, None, "Basic dTpw", Access.OPEN)
 
 
 async def test_a_forged_key_is_refused_without_a_look_up(gate: Gate) -> None:
@@ -108,8 +112,8 @@ async def test_second_request_asks_nobody(gate: Gate) -> None:
 
 async def test_another_process_is_served_by_the_shared_cache(gate: Gate) -> None:
     key = gate.add_key()
-    first = await gate.admission.admit(key, None, Access.READ)
-    assert await gate.process().admit(key, None, Access.READ) == first
+    first = await admitted(gate.admission, key)
+    assert await admitted(gate.process(), key) == first
     assert gate.directory.asked == 1
 
 
@@ -143,13 +147,13 @@ async def test_revocation_holds_within_five_seconds_everywhere(gate: Gate) -> No
     key = gate.add_key(version=3)
     other = gate.process()
     await admit(gate, key)
-    await other.admit(key, None, Access.READ)
+    await admit_to(other, key, None, Access.READ)
     refuse(gate, key, "revoked")
     assert await gate.cache.void(keys.hash_key(key), 4)
     gate.clock.advance(5)
     for admission in (gate.admission, other, gate.process()):
         with pytest.raises(Unauthorized, match="revoked"):
-            await admission.admit(key, None, Access.READ)
+            await admit_to(admission, key, None, Access.READ)
 
 
 async def test_without_a_tombstone_revocation_holds_within_sixty_seconds(gate: Gate) -> None:
@@ -158,13 +162,13 @@ async def test_without_a_tombstone_revocation_holds_within_sixty_seconds(gate: G
     refuse(gate, key, "revoked")
     gate.clock.advance(54.9)
     late = gate.process()
-    await late.admit(key, None, Access.READ)  # the last moment at which a lease can begin
+    await admit_to(late, key, None, Access.READ)  # the last moment at which a lease can begin
     gate.clock.advance(0.1)
     with pytest.raises(Unauthorized, match="revoked"):
-        await gate.process().admit(key, None, Access.READ)
+        await admit_to(gate.process(), key, None, Access.READ)
     gate.clock.advance(5)
     with pytest.raises(Unauthorized, match="revoked"):
-        await late.admit(key, None, Access.READ)
+        await admit_to(late, key, None, Access.READ)
 
 
 async def test_a_late_fill_loses_against_a_tombstone(gate: Gate) -> None:
@@ -182,7 +186,7 @@ async def test_a_late_fill_loses_against_a_tombstone(gate: Gate) -> None:
     await admit(gate, key)
     assert await gate.cache.get(key_hash) is None
     with pytest.raises(Unauthorized, match="revoked"):
-        await gate.process().admit(key, None, Access.READ)
+        await admit_to(gate.process(), key, None, Access.READ)
 
 
 async def test_a_record_put_back_after_its_time_is_not_believed(gate: Gate) -> None:
@@ -212,7 +216,7 @@ async def test_a_lease_does_not_outlive_its_key(gate: Gate) -> None:
     gate.clock.advance(2)
     for admission in (gate.admission, gate.process()):
         with pytest.raises(Unauthorized, match="expired"):
-            await admission.admit(key, None, Access.READ)
+            await admit_to(admission, key, None, Access.READ)
 
 
 async def test_redis_down_is_no_failure(gate: Gate) -> None:
@@ -247,40 +251,37 @@ async def test_a_workspace_without_a_store_is_not_cached(gate: Gate) -> None:
 
 async def test_renew_goes_past_both_caches_but_not_twice(gate: Gate) -> None:
     key = gate.add_key(version=3)
-    before = await gate.admission.admit(key, None, Access.READ)
+    before = await admitted(gate.admission, key)
     record = gate.directory.keys[keys.hash_key(key)]
     assert isinstance(record, KeyRecord)
     moved = replace(record, store_url="http://new.localhost:1", version=4)
     gate.directory.keys[keys.hash_key(key)] = moved
-    assert await gate.admission.admit(key, None, Access.READ) == before
+    assert await admitted(gate.admission, key) == before
     after = await gate.admission.renew(key, None, Access.READ)
     assert after is not None
     assert after.store.url == "http://new.localhost:1"
     assert await gate.admission.renew(key, None, Access.READ) is None
-    assert await gate.process().admit(key, None, Access.READ) == after
+    assert await admitted(gate.process(), key) == after
 
 
 async def test_a_function_without_the_store_key_fills_records_that_others_can_use(gate: Gate) -> None:
     key = gate.add_key()
-    blind = gate.process()
-    blind.store_sealer = None
-    principal = await blind.admit(key, None, Access.READ)
+    principal = await admitted(gate.process(store_sealer=False), key)
     assert principal is not None
     assert principal.store.token.reveal() == ""
-    seeing = await gate.admission.admit(key, None, Access.READ)
-    assert seeing is not None
+    seeing = await admitted(gate.admission, key)
     assert seeing.store.token.reveal() == "store-token"
     assert gate.directory.asked == 1
 
 
 async def test_leases_are_bounded(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.admission.LEASES", 2)
+    monkeypatch.setattr("core.principals.LEASES", 2)
     small = gate.process()
     one, two, three = gate.add_key(), gate.add_key(), gate.add_key()
     for key in (one, two, one, three):  # two is now the least recently used
-        await small.admit(key, None, Access.READ)
+        await admit_to(small, key, None, Access.READ)
     asked = gate.cache.asked
-    await small.admit(one, None, Access.READ)
+    await admit_to(small, one, None, Access.READ)
     assert gate.cache.asked == asked
-    await small.admit(two, None, Access.READ)
+    await admit_to(small, two, None, Access.READ)
     assert gate.cache.asked == asked + 1

@@ -66,6 +66,7 @@ async def test_a_key_is_found_by_the_role_of_the_function(
         store_kind="sqlite",
         store_url="http://db.localhost:1",
         store_token="sealed",
+        workspace_created=record.workspace_created if isinstance(record, KeyRecord) else 0.0,
     )
 
 
@@ -221,12 +222,12 @@ def test_the_roles_are_powerless(shared_control_plane: ControlPlaneUrls) -> None
         shared_control_plane.owner,
         """
         SELECT rolname FROM pg_roles
-        WHERE rolname IN ('app_owner', 'memories', 'provisioning')
+        WHERE rolname IN ('app_owner', 'accounts', 'memories', 'provisioning')
           AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolinherit OR rolreplication)
           AND oid NOT IN (SELECT member FROM pg_auth_members)
         """,
     )
-    assert {name for (name,) in rows} == {"app_owner", "memories", "provisioning"}
+    assert {name for (name,) in rows} == {"app_owner", "accounts", "memories", "provisioning"}
 
 
 def test_every_table_is_the_owners_and_has_row_security(shared_control_plane: ControlPlaneUrls) -> None:

@@ -24,7 +24,8 @@ from core.problems import Problem, Unavailable
 from core.settings import Secret
 from declarations import BODY_LIMIT_BYTES, PREFIX, Access, Function, Route
 from tests.functions.asgi import REQUEST_ID, Answer, call, signed
-from tests.functions.twins import SETTINGS, Gate
+from tests.functions.twins import SETTINGS, Gate, admit_to
+from tests.functions.upstash import FakeUpstash
 
 LARGE = 3 * BODY_LIMIT_BYTES
 
@@ -87,10 +88,10 @@ def handlers(service: Service) -> Any:
 
 
 class Site:
-    """The function, running in functions-framework over twins."""
+    """The function, running in functions-framework over twins; by default without limits."""
 
-    def __init__(self) -> None:
-        self.gate = Gate()
+    def __init__(self, gate: Gate | None = None) -> None:
+        self.gate = gate or Gate()
         self.key = self.gate.add_key()
         self.service = Service()
         tools = Tools(
@@ -442,6 +443,104 @@ def _app_with(site: Site, **changed: Any) -> ASGIApp:
     return framework_app(serve(THINGS, module, tools=site.service.tools))
 
 
+# Limits
+
+
+RATES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+
+
+@pytest.fixture
+def limited() -> Site:
+    return Site(Gate(FakeUpstash().tools))
+
+
+async def test_every_answer_to_a_good_credential_tells_its_limits(limited: Site) -> None:
+    reader = limited.gate.add_key(scopes=("memories:read",))
+    asked: list[tuple[int, str, str, dict[str, Any], Exception | None]] = [
+        (200, "GET", "/things/1", {}, None),
+        (200, "GET", "/open", {}, None),
+        (201, "POST", "/things", {"body": {}}, None),
+        (204, "DELETE", "/things/1", {}, None),
+        (400, "POST", "/things", {"body": b"{"}, None),
+        (403, "POST", "/things", {"body": {}, "key": reader}, None),
+        (404, "GET", "/fails", {}, problems.NotFound("none")),
+        (429, "GET", "/fails", {}, problems.TooManyRequests("of its own", retry_after_seconds=3)),
+        (500, "GET", "/fails", {}, ValueError("broken")),
+        (503, "GET", "/fails", {}, Unavailable("down", part="store")),
+    ]
+    for status, method, path, more, fault in asked:
+        limited.service.fault = fault
+        answer = await limited(method, path, **more)
+        assert answer.status == status
+        limit, remaining, reset = (int(answer.headers[name]) for name in RATES)
+        assert (limit, reset) == (1000, 86_400 - limited.gate.clock.seconds % 86_400), path
+        assert 980 < remaining < 1000, path
+
+
+async def test_nobody_is_told_nothing(limited: Site) -> None:
+    for method, path, key in (
+        ("GET", "/open", None),
+        ("GET", "/things/1", None),
+        ("GET", "/things/1", "mg_wrong"),
+        ("OPTIONS", "/things/1", limited.key),
+        ("GET", "/nowhere", limited.key),
+    ):
+        assert not set(RATES) & set((await limited(method, path, key=key)).headers)
+    assert int((await limited("GET", "/open")).headers["x-ratelimit-remaining"]) == 999  # nothing of it counted
+
+
+async def test_remaining_goes_down_by_one_a_call(limited: Site) -> None:
+    told = [int((await limited("GET", "/open")).headers["x-ratelimit-remaining"]) for _ in range(40)]
+    assert told == list(range(999, 959, -1))
+
+
+async def test_too_many_requests(limited: Site) -> None:
+    key = limited.gate.add_key(key_calls_per_day=2)
+    for _ in range(2):
+        assert (await limited("GET", "/things/1", key=key)).status == 200
+    for path in ("/things/1", "/open"):
+        answer = await limited("GET", path, key=key)
+        assert answer.status == 429
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert (answer.json()["status"], answer.json()["title"]) == (429, "Too many requests")
+        assert "2 calls a day of this API key's own limit" in answer.json()["detail"]
+        assert answer.headers["retry-after"].isdecimal()  # whole seconds: a date breaks the client
+        assert [int(answer.headers[name]) for name in RATES[:2]] == [2, 0]
+        assert answer.headers["retry-after"] == answer.headers["x-ratelimit-reset"]
+
+
+async def test_who_is_refused_is_logged(limited: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    key = limited.gate.add_key(scopes=("memories:read",), key_calls_per_day=1)
+    for method in ("PUT", "GET"):
+        await limited(method, "/things/1", key=key, body={})
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert [line["status"] for line in lines] == [403, 429]
+    assert len({line["workspace"] for line in lines}) == 1
+
+
+async def test_failed_credentials_are_counted_by_the_edges_client(limited: Site) -> None:
+    answers = [await limited("GET", "/open", key="mg_wrong") for _ in range(21)]
+    assert [answer.status for answer in answers] == [401] * 20 + [429]
+    assert answers[-1].headers["retry-after"] == "60"
+    assert not set(RATES) & set(answers[-1].headers)
+    assert (await limited("GET", "/open")).status == 200
+
+
+async def test_a_person_asks_with_a_token_and_names_a_workspace(limited: Site) -> None:
+    workspace = "6f1d3c1e-5b0e-4f7c-9d43-2f6d7c1b8a90"
+    person = limited.gate.record("0" * 64, (), 1)
+    limited.gate.directory.members["ann", None] = replace(person, key_id="", account_id="ann")
+    token = limited.gate.tokens.add("ann", limited.gate.clock.seconds + 60)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await limited("POST", "/parts", key=None, headers={**headers, "Idempotency-Key": "k1"}, body=b"x")
+    assert answer.json()["once"] == "ann:k1"
+    assert answer.headers["x-ratelimit-limit"] == "1000"
+    refused = await limited("GET", "/things/1", key=None, headers={**headers, "X-Workspace": workspace})
+    assert refused.status == 403
+    malformed = await limited("GET", "/things/1", key=None, headers={**headers, "X-Workspace": "mine"})
+    assert (malformed.status, malformed.json()["errors"][0]["field"]) == (400, "X-Workspace")
+
+
 # Logs
 
 
@@ -454,8 +553,9 @@ async def test_one_line_a_request(
     out = capsys.readouterr().out
     (line,) = (json.loads(text) for text in out.splitlines())
     assert line.pop("latency_ms") > 0
-    principal = await site.gate.admission.admit(site.key, None, Access.READ)
-    assert principal is not None
+    admitted = await admit_to(site.gate.admission, site.key, None, Access.READ)
+    assert admitted is not None
+    principal = admitted.principal
     assert line == {
         "severity": "INFO",
         "message": f"PUT {PREFIX}/things/{{id}} 201",
@@ -500,7 +600,7 @@ def test_a_missing_setting_is_one_clear_line(
     assert line["severity"] == "CRITICAL"
     assert "things cannot start" in line["message"]
     for variable in THINGS.settings.variables():
-        assert variable.name in line["message"]
+        assert (variable.name in line["message"]) is variable.required
 
 
 def test_a_malformed_key_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

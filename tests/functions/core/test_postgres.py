@@ -53,10 +53,12 @@ async def test_rows_and_a_kept_connection(postgres: Postgres) -> None:
     assert await postgres.fetch("SELECT pg_backend_pid(), %s, ARRAY['a', 'b']", ["text"]) == first
 
 
-async def test_a_statement_and_an_answer_that_no_socket_takes_at_once(postgres: Postgres) -> None:
+async def test_a_statement_and_an_answer_that_no_socket_takes_at_once(server: Server) -> None:
+    postgres = Postgres(Secret(server.new_database()), answer_seconds=PATIENCE)
     text = "long " * (4 << 20)
     assert await postgres.fetch("SELECT %s::text, %s::int", [text, 1]) == [(text, 1)]
     assert await answers(postgres)
+    await postgres.close()
 
 
 async def test_a_long_statement_to_a_frozen_server_ends(postgres: Postgres, server: Server) -> None:

@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
-import fakeredis
-import orjson
 import pytest
 
-from core.adapters.http1 import HttpAnswer, HttpClient, HttpTimeout
+from core.adapters.http1 import HttpAnswer, HttpTimeout
 from core.adapters.redis import SKIP_SECONDS, RedisPrincipalCache
 from core.settings import Secret
 from tests.functions.twins import FakeClock
-
-
-class FakeUpstash(HttpClient):
-    """Answers as Upstash does, from a fake Redis. `fault` is raised or answered instead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.redis = fakeredis.FakeRedis(decode_responses=True)
-        self.fault: Exception | HttpAnswer | None = None
-        self.asked = 0
-
-    async def post(
-        self,
-        url: str,
-        body: bytes,
-        headers: Mapping[str, str] | None = None,
-        *,
-        timeout: float,
-        connect_timeout: float = 1.0,
-        retry: bool = True,  # noqa: ARG002  the interface
-    ) -> HttpAnswer:
-        assert url == "http://redis.localhost:1"
-        assert headers is not None
-        assert headers["Authorization"] == "Bearer token"
-        assert timeout <= 2
-        assert connect_timeout <= 1
-        self.asked += 1
-        if isinstance(self.fault, HttpAnswer):
-            return self.fault
-        if self.fault:
-            raise self.fault
-        execute: Any = self.redis.execute_command
-        return HttpAnswer(200, {}, orjson.dumps({"result": execute(*orjson.loads(body))}))
+from tests.functions.upstash import FakeUpstash
 
 
 @pytest.fixture
