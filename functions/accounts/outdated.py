@@ -1,0 +1,36 @@
+"""Making a change hold: cached principals are voided before the answer, and the outbox is woken for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+
+from accounts.ports import Voids
+from core.ports import PrincipalCache, Wake
+from core.principals import LEASE_SECONDS, SHARED_SECONDS
+
+AT_ONCE = 50
+"""More than a busy workspace has keys; what is beyond is left to the job, and told so."""
+
+
+class Outdated:
+    """Args: wake: None where nobody does jobs."""
+
+    def __init__(self, cache: PrincipalCache, wake: Wake | None) -> None:
+        self._cache = cache
+        self._wake = wake
+
+    async def void(self, voids: Voids) -> int:
+        """Leave the tombstones, which the job `void_keys` of the same transaction repeats, and wake it.
+
+        Returns the seconds after which no process accepts what was voided.
+        """
+        now = voids[:AT_ONCE]
+        certain = all(await asyncio.gather(*(self._cache.void(name, version) for name, version in now)))
+        if voids:
+            await self.wake()
+        return int(LEASE_SECONDS if certain and len(now) == len(voids) else SHARED_SECONDS)
+
+    async def wake(self) -> None:
+        """After a change that made jobs."""
+        if self._wake is not None:
+            await self._wake.wake()
