@@ -1,36 +1,36 @@
-"""Opening an account and revoking a key. Until people sign up on the site, only the operator's `make key` calls it.
+"""What the operator does by hand: opens an account, revokes a key, looks at jobs.
 
 Order of `open_account`: rows first (so that nothing outside is ever without an owner), then the store that the plan
 says (a database with its schema, or a place in PostgreSQL), its address, and the key last, so that a key that exists
 always works. Every step can be run again: an account that was left half open is finished by calling again with its id.
 
-Left out: jobs, sign-up, moving a workspace from one store to another.
+It is done at once, without a job. What it does with stores is what the jobs do (stores.py); here a refusal is told
+instead of getting around it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from core import bootstrap, keys, migrations
+from core import bootstrap, keys
 from core.adapters.postgres import StatementRefused
 from core.admission import LEASE_SECONDS, SHARED_SECONDS
-from core.bootstrap import ProvisioningTools
-from core.ports import Database, StatementFailed, StoreAddress
-from core.problems import Internal, Invalid, NotFound, Unavailable
-from core.settings import Secret
-from core.urls import base_url, workspace_url
-from declarations import PLANS, Access, ProvisioningSettings, Store
+from core.bootstrap import ProvisioningTools, SystemClock
+from core.problems import Conflict, Internal, Invalid, NotFound
+from declarations import PLANS, SCOPES, ProvisioningSettings
+from provisioning.outbox import Outbox
+from provisioning.placements import Placements
+from provisioning.rotation import Fixed, SecretSource
+from provisioning.stores import Stores
 from provisioning.turso import Turso
 
 KEY_NAME = "first key"
-SCOPES = sorted(access.value for access in Access if access is not Access.OPEN)
+KEY_SCOPES = sorted(scope.value for scope in SCOPES)
 
-PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between tries to reach a new database: its name takes a moment to become known."""
+JOB_STATES = ("waiting", "running", "done", "dead")
 
 _WORKSPACES = uuid.UUID("6f2a9f5c-4c9e-4d53-9d0b-0d6c1b0f7a11")
 
@@ -71,12 +71,12 @@ async def open_account(
     workspace = workspace_of(account)
     async with _using(settings, tools) as tools:
         await tools.control.open_account(str(account), workspace, name, plan)
-        address = await _open_store(settings, tools, workspace, PLANS[plan].store)
-        sealed = tools.store_sealer.seal_text(address.token.reveal(), workspace)
-        await tools.control.attach_store(workspace, address.kind, address.url, sealed)
+        stores = stores_of(settings, tools, Fixed(settings.turso_api_token))
+        if not await stores.place(workspace, await stores.open(workspace, PLANS[plan])):
+            raise Conflict(f"The workspace {workspace} has its memories elsewhere already. Leave the plan as it is.")
         key = keys.issue(settings.key_tag_secret.reveal().split())
         await tools.control.add_key(
-            workspace, str(account), KEY_NAME, prefix=key.prefix, key_hash=key.hash, scopes=SCOPES
+            workspace, str(account), KEY_NAME, prefix=key.prefix, key_hash=key.hash, scopes=KEY_SCOPES
         )
     return key.text
 
@@ -97,49 +97,53 @@ async def revoke_key(settings: ProvisioningSettings, key: str, *, tools: Provisi
     return Revocation(int(LEASE_SECONDS if certain else SHARED_SECONDS))
 
 
+async def list_jobs(settings: ProvisioningSettings, state: str, *, tools: ProvisioningTools | None = None) -> str:
+    """Jobs in a state (`JOB_STATES`), one a line, the newest first.
+
+    Raises:
+        Invalid: there is no such state.
+        Unavailable: the control plane does not answer.
+    """
+    if state not in JOB_STATES:
+        raise Invalid(f"There is no state {state!r}. States: {', '.join(JOB_STATES)}.")
+    async with _using(settings, tools) as tools:
+        found = await Outbox(tools.postgres).listed(state)
+    return "\n".join(str(job) for job in found) or f"No job is {state}."
+
+
+async def revive_job(settings: ProvisioningSettings, job: str, *, tools: ProvisioningTools | None = None) -> str:
+    """Give a dead job another life; the next sweep takes it up.
+
+    Raises:
+        NotFound: no dead job of this id can be done again.
+        Unavailable: the control plane does not answer.
+    """
+    try:
+        name = str(uuid.UUID(job.strip()))
+    except ValueError:
+        raise Invalid("This is no id of a job. Copy it from the list.") from None
+    async with _using(settings, tools) as tools:
+        if not await Outbox(tools.postgres).revive(name):
+            raise NotFound("There is no such dead job, it is a mail (of which nothing is kept), or another does it.")
+    return "It is waiting again. The next sweep takes it up, within five minutes."
+
+
 def workspace_of(account: uuid.UUID) -> str:
     """The id of an account's own workspace: always the same, so that opening it again opens the same."""
     return str(uuid.uuid5(_WORKSPACES, str(account)))
 
 
-def database_name(workspace: str) -> str:
-    """Turso's name of a workspace's database: lower-case letters, digits and dashes, 64 at most."""
-    return f"ws-{uuid.UUID(workspace).hex}"
-
-
-async def _open_store(
-    settings: ProvisioningSettings, tools: ProvisioningTools, workspace: str, store: Store
-) -> StoreAddress:
-    if store is Store.POSTGRES:
-        await tools.control.open_memories(workspace)
-        return StoreAddress(store.value, workspace_url(workspace), Secret(""))
-    turso = Turso(
-        tools.http,
-        settings.turso_api_url,
-        settings.turso_api_token,
-        settings.turso_organization,
-        settings.turso_group,
+def stores_of(settings: ProvisioningSettings, tools: ProvisioningTools, turso_token: SecretSource) -> Stores:
+    """What opens and closes stores."""
+    turso = Turso(tools.http, settings.turso_api_url, turso_token, settings.turso_organization, settings.turso_group)
+    return Stores(
+        turso=turso,
+        databases=tools.databases,
+        sealer=tools.store_sealer,
+        control=tools.control,
+        placements=Placements(tools.postgres),
+        clock=SystemClock(),
     )
-    database = database_name(workspace)
-    hostname = await turso.open_database(database)
-    token = await turso.make_token(database)
-    address = StoreAddress(store.value, base_url(hostname), token)
-    await _apply_schema(tools.databases.open(address))
-    return address
-
-
-async def _apply_schema(database: Database) -> None:
-    for pause in (*PAUSES, None):
-        try:
-            await migrations.apply(database, migrations.load(Store.SQLITE))
-        except Unavailable:
-            if pause is None:
-                raise
-            await asyncio.sleep(pause)
-        except StatementFailed as error:
-            raise Internal(f"The new database refuses its schema: {error.message}.") from None
-        else:
-            return
 
 
 @asynccontextmanager

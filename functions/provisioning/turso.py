@@ -11,10 +11,13 @@ import orjson
 from core.adapters.http1 import HttpClient, HttpError
 from core.problems import Internal, Unavailable
 from core.settings import Secret
+from provisioning.rotation import SecretSource
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 20.0
 """Making a database takes Turso a second or two."""
+TOKEN_WEEKS = 4
+"""How long a token opens its database. There is no taking one back but by `rotate`, which ends all of them."""
 
 
 class TursoRefused(Internal):
@@ -28,43 +31,76 @@ class Turso:
         api_url: without a trailing slash.
     """
 
-    def __init__(self, client: HttpClient, api_url: str, token: Secret, organization: str, group: str) -> None:
+    def __init__(self, client: HttpClient, api_url: str, token: SecretSource, organization: str, group: str) -> None:
         self._client = client
         self._base = f"{api_url.rstrip('/')}/v1/organizations/{quote(organization, safe='')}/databases"
-        self._headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
+        self._token = token
         self._group = group
 
-    async def open_database(self, name: str) -> str:
-        """Create a database, unless there is one of this name; its host name.
+    async def open_database(self, name: str, size_mb: int) -> str:
+        """Create a database of at most `size_mb`, unless there is one of this name; its host name.
 
         Raises:
             TursoRefused: a limit was reached, the token is not accepted, the group is missing.
             Unavailable: no answer in time.
         """
-        status, answer = await self._ask("POST", self._base, {"name": name, "group": self._group})
+        wanted = {"name": name, "group": self._group, "size_limit": f"{size_mb}mb"}
+        status, answer = await self._ask("POST", self._base, wanted)
         if status == 409:
-            status, answer = await self._ask("GET", f"{self._base}/{quote(name, safe='')}")
+            return await self.find_database(name)
         hostname = _member(answer, "database", "Hostname")
-        if status != 200 or not isinstance(hostname, str):
+        if status != 200 or not isinstance(hostname, str) or not hostname:
             raise _refused(f"create the database {name}", status, answer)
         return hostname
 
+    async def find_database(self, name: str) -> str:
+        """The host name of a database that is there. Raises as `open_database` does."""
+        status, answer = await self._ask("GET", self._database(name))
+        hostname = _member(answer, "database", "Hostname")
+        if status != 200 or not isinstance(hostname, str) or not hostname:
+            raise _refused(f"find the database {name}", status, answer)
+        return hostname
+
     async def make_token(self, name: str) -> Secret:
-        """A token for reading and writing one database, which does not expire. Raises as `open_database` does."""
-        url = f"{self._base}/{quote(name, safe='')}/auth/tokens?authorization=full-access"
+        """A token for reading and writing one database, for `TOKEN_WEEKS`. Raises as `open_database` does."""
+        url = f"{self._database(name)}/auth/tokens?expiration={TOKEN_WEEKS}w&authorization=full-access"
         status, answer = await self._ask("POST", url)
         token = _member(answer, "jwt")
-        if status != 200 or not isinstance(token, str):
+        if status != 200 or not isinstance(token, str) or not token:
             raise _refused(f"make a token for the database {name}", status, answer)
         return Secret(token)
 
-    async def _ask(self, method: str, url: str, body: dict[str, str] | None = None) -> tuple[int, Any]:
+    async def block_database(self, name: str, *, reads: bool, writes: bool) -> None:
+        """Refuse reads or writes, or take them again. Raises as `open_database` does."""
+        wanted = {"block_reads": reads, "block_writes": writes}
+        status, answer = await self._ask("PATCH", f"{self._database(name)}/configuration", wanted)
+        if status != 200:
+            raise _refused(f"block the database {name}", status, answer)
+
+    async def delete_database(self, name: str) -> None:
+        """Delete a database with all that it holds; one that is not there is deleted. Raises as `open_database`."""
+        status, answer = await self._ask("DELETE", self._database(name))
+        if status not in (200, 404):
+            raise _refused(f"delete the database {name}", status, answer)
+
+    async def has_database(self, name: str) -> bool:
+        """Whether there is one of this name. Raises as `open_database` does."""
+        status, answer = await self._ask("GET", self._database(name))
+        if status not in (200, 404):
+            raise _refused(f"look for the database {name}", status, answer)
+        return status == 200
+
+    def _database(self, name: str) -> str:
+        return f"{self._base}/{quote(name, safe='')}"
+
+    async def _ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        token = await self._token.read()
         try:
             answer = await self._client.request(
                 method,
                 url,
                 orjson.dumps(body) if body else b"",
-                self._headers,
+                {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"},
                 timeout=ANSWER_SECONDS,
                 connect_timeout=CONNECT_SECONDS,
             )

@@ -37,6 +37,19 @@ def revoke(places: Places, progress: Progress, value: str) -> None:
     progress.say(_provision(places, driver, {"action": "revoke", "key": value}))
 
 
+def jobs(places: Places, progress: Progress, state: str) -> None:
+    """Print the jobs in a state."""
+    driver = _ready(places, progress)
+    progress.say(_provision(places, driver, {"action": "jobs", "state": state or "dead"}))
+
+
+def revive(places: Places, progress: Progress, job: str) -> None:
+    if not job:
+        raise Trouble("Say which job: `make revive JOB=...`. `make jobs` lists those that were given up.")
+    driver = _ready(places, progress)
+    progress.say(_provision(places, driver, {"action": "revive", "job": job}))
+
+
 def api_url(places: Places) -> str:
     """Where clients reach the API on this machine. Raises Trouble when no Worker serves."""
     edge = control.addresses(control.running(places)).get("edge_url")

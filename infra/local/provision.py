@@ -1,7 +1,10 @@
-"""Opens an account or revokes a key, in the virtual environment. Reads one JSON object from standard input.
+"""Opens an account, revokes a key, or looks at jobs, in the virtual environment. Reads one JSON object from standard
+input.
 
     {"action": "open", "plan": "free", "settings": {"DATABASE_URL": "...", ...}}
     {"action": "revoke", "key": "mg_...", "settings": {...}}
+    {"action": "jobs", "state": "dead", "settings": {...}}
+    {"action": "revive", "job": "...", "settings": {...}}
 
 Prints {"said": text} or {"trouble": text}. Secrets come by standard input: argv and environment can be read by others.
 """
@@ -24,6 +27,10 @@ async def handle(asked: dict[str, Any]) -> str:
     settings = ProvisioningSettings.load(asked["settings"])
     if asked["action"] == "revoke":
         return str(await service.revoke_key(settings, asked["key"]))
+    if asked["action"] == "jobs":
+        return await service.list_jobs(settings, asked["state"])
+    if asked["action"] == "revive":
+        return await service.revive_job(settings, asked["job"])
     return await service.open_account(settings, asked["plan"])
 
 

@@ -1,0 +1,31 @@
+"""Job `erase_account`: everything that is held of a person who confirmed it.
+
+By then the account is closed, its keys are revoked and the ledger `app.erased` says so (0009), so nobody comes in.
+Order: the stores of its own workspaces, the user who could sign in, and the rows last, because they say what there is
+to erase; with them the mail that says so. Each step ends by looking that nothing is left.
+
+Left out until there is billing: deleting the customer at Stripe, between the stores and the user. Backups end within 30
+days by themselves, and a restore consults the ledger.
+"""
+
+from __future__ import annotations
+
+from core.problems import Unavailable
+from provisioning.closings import erase_stores
+from provisioning.jobs import GaveUp, subject
+from provisioning.outbox import Job
+from provisioning.parts import Parts
+
+
+async def erase_account(parts: Parts, job: Job) -> None:
+    account = subject(job)
+    erasure = await parts.ledger.read_erasure(account)
+    if erasure is None:
+        raise GaveUp("Nobody confirmed the erasure of this account: the ledger app.erased does not hold it.")
+    for workspace in erasure.workspaces:
+        await erase_stores(parts, workspace)
+    await parts.users.delete(account)
+    if await parts.users.exists(account):
+        raise Unavailable("Supabase Auth still has a user that it deleted.", part="auth")
+    if not erasure.finished:
+        await parts.ledger.finish_erasure(account)

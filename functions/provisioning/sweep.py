@@ -1,0 +1,45 @@
+"""The sweep, every five minutes: what a lost wake-up left, and what is due by time. A step that fails stops none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from core import logs
+from core.adapters.postgres import StatementRefused
+from core.problems import Problem
+from provisioning import ceiling, quotas, renewals, usage
+from provisioning.jobs import Runner
+from provisioning.parts import Parts
+
+RUN_SECONDS = 240.0
+"""The next sweep comes after five minutes."""
+DONE_DAYS = 30
+MARK_DAYS = 7
+
+
+async def sweep(parts: Parts, runner: Runner) -> dict[str, Any]:
+    """Do all of it; what each step said: a number, or `failed`."""
+    steps: dict[str, Callable[[], Awaitable[int | None]]] = {
+        "renewals": lambda: renewals.enqueue_renewals(parts),
+        "upgrades": lambda: renewals.enqueue_upgrades(parts),
+        "counted": lambda: usage.roll_up(parts),
+        "measured": lambda: usage.measure(parts),
+        "quota mails": lambda: quotas.tell_owners(parts),
+        "databases": lambda: ceiling.watch_ceiling(parts),
+        "dead": lambda: parts.outbox.report_dead(parts.settings.operator_email),
+        "forgotten": lambda: parts.outbox.forget(DONE_DAYS),
+        "marks": lambda: parts.ledger.forget_marks(MARK_DAYS),
+    }
+    said: dict[str, Any] = {}
+    for name, step in steps.items():
+        try:
+            said[name] = await step()
+        except Exception as error:
+            said[name] = "failed"
+            foreseen = isinstance(error, Problem | StatementRefused)
+            reason = str(error) if foreseen else type(error).__name__
+            logs.LOGGER.error("The sweep's step %r failed: %s", name, reason, exc_info=None if foreseen else error)
+    said["jobs"] = asdict(await runner.run(RUN_SECONDS))
+    return said
