@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from google.rpc import status_pb2  # not Pulumi's copy: one process holds one definition
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.config import is_loopback
 from infra.providers import properties
@@ -25,6 +26,7 @@ from infra.providers.kind import InitFailed, Kind, Log, ProviderError
 from infra.providers.properties import UNKNOWN, Properties
 from infra.providers.schema import Schema
 from infra.providers.supabase import Project
+from infra.providers.supabase_auth import AuthSettings
 from infra.providers.turso import Group
 
 R = TypeVar("R")
@@ -39,7 +41,7 @@ def kinds(config: Mapping[str, str]) -> dict[str, Kind]:
     settings = {**DEFAULTS, **{name: value for name, value in config.items() if value}}
     supabase = Api("Supabase", settings["supabaseApi"], settings.get("supabaseToken", ""), setting="supabase")
     turso = Api("Turso", settings["tursoApi"], settings.get("tursoToken", ""), setting="turso")
-    made: tuple[Kind, ...] = (Key(), Project(supabase), Schema(), Group(turso))
+    made: tuple[Kind, ...] = (Key(), Project(supabase), AuthSettings(supabase), Schema(), Group(turso))
     return {kind.token: kind for kind in made}
 
 

@@ -13,6 +13,9 @@ _CAMEL = {
     "transaction_url": "transactionUrl",
     "database_url": "databaseUrl",
     "runtime_url": "runtimeUrl",
+    "api_url": "apiUrl",
+    "publishable_key": "publishableKey",
+    "secret_key": "secretKey",
 }
 _SNAKE = {camel: snake for snake, camel in _CAMEL.items()}
 
@@ -87,6 +90,39 @@ class SupabaseProject(_Resource):
         }
         secret = ["databasePassword", "sessionUrl", "transactionUrl"]
         super().__init__("memorygraph:supabase:Project", resource, inputs, opts, secret=secret)
+
+
+class SupabaseAuth(_Resource):
+    """How people sign in to a project: settings by their names in Supabase's Management API, secret ones apart.
+
+    `issuer` is what tokens name; the keys that verify them are at `{issuer}/.well-known/jwks.json`.
+    """
+
+    api_url: pulumi.Output[str]
+    issuer: pulumi.Output[str]
+    publishable_key: pulumi.Output[str]
+    secret_key: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        project: pulumi.Input[str],
+        settings: Mapping[str, pulumi.Input[str | int | bool]],
+        secrets: Mapping[str, pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "project": project,
+            "settings": settings,
+            "secrets": pulumi.Output.secret(secrets),
+            "api_url": None,
+            "issuer": None,
+            "publishable_key": None,
+            "secret_key": None,
+        }
+        secret = ["secrets", "secretKey"]
+        super().__init__("memorygraph:supabase:AuthSettings", resource, inputs, opts, secret=secret)
 
 
 class Schema(_Resource):

@@ -6,12 +6,15 @@ refused. Roles are made first, because migrations grant to them.
 
 Deleting this resource drops nothing: the data belongs to the project, and goes with it. What a role may do is in the
 migrations; here are only its name and password.
+
+PostgreSQL knows one password of a role, so a password is rotated by a second role: `ROLE_twin` may do what ROLE may, by
+inheriting from it. While both are declared both can log in; who is no longer declared can not.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -19,6 +22,7 @@ from psycopg import sql
 
 from infra.providers import migrations, postgres
 from infra.providers.kind import Found, Input, Kind, Log, Output, ProviderError
+from infra.providers.logins import TWIN
 from infra.providers.migrations import Migration
 from infra.providers.properties import Properties
 
@@ -98,13 +102,15 @@ class Schema(Kind):
         with postgres.connect_patiently(inputs["databaseUrl"], log, self._sleep) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # released with the connection
             connection.execute(_RECORD)
-            for role, password in roles.items():
+            for role, password in sorted(roles.items()):  # a twin comes after its role
                 _set_login(connection, role, password)
             applied = _applied(connection)
             _check_history(applied, wanted)
             for migration in wanted[len(applied) :]:
                 log(f"applying {migration.version:04} {migration.name}")
                 _run(connection, migration)
+            for role in roles:
+                _match_twin(connection, role, roles)
         return {
             "version": wanted[-1].version if wanted else 0,
             "urls": {
@@ -130,6 +136,34 @@ def _set_login(connection: Connection, role: str, password: str) -> None:
     else:
         statement = sql.SQL(f"CREATE ROLE {{}} WITH {_LOGIN} PASSWORD {{}}")
     connection.execute(statement.format(sql.Identifier(role), sql.Literal(verifier)))
+
+
+def _match_twin(connection: Connection, role: str, declared: Mapping[str, str]) -> None:
+    """Give a twin what its role has, and lock out the one of the two that is not declared."""
+    base = role.removesuffix(TWIN)
+    twin = base + TWIN
+    if twin in declared:
+        if not _roles(connection, [base]):
+            connection.execute(sql.SQL(f"CREATE ROLE {{}} WITH NO{_LOGIN}").format(sql.Identifier(base)))
+        grant = sql.SQL("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE, ADMIN FALSE")
+        connection.execute(grant.format(sql.Identifier(base), sql.Identifier(twin)))
+        for setting in _settings(connection, base):
+            name, _, value = setting.partition("=")
+            change = sql.SQL("ALTER ROLE {} SET {} = {}")
+            connection.execute(change.format(sql.Identifier(twin), sql.Identifier(name), sql.Literal(value)))
+    for other in {base, twin} - set(declared):
+        if _roles(connection, [other]):
+            connection.execute(sql.SQL("ALTER ROLE {} WITH NOLOGIN").format(sql.Identifier(other)))
+
+
+def _settings(connection: Connection, role: str) -> list[str]:
+    """What is set for a role in every database: `name=value`."""
+    rows = connection.execute(
+        "SELECT unnest(s.setconfig) FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole"
+        " WHERE r.rolname = %s AND s.setdatabase = 0",
+        [role],
+    ).fetchall()
+    return [str(setting) for (setting,) in rows]
 
 
 def _run(connection: Connection, migration: Migration) -> None:

@@ -1,7 +1,6 @@
 """memorygraph:supabase:Project: a project on Supabase, ready for connections.
 
-Made through the Management API; the outputs are connection strings of its pooler. Auth settings and API keys come with
-the accounts function.
+Made through the Management API; the outputs are connection strings of its pooler. `supabase_auth.py` has Auth and keys.
 """
 
 from __future__ import annotations

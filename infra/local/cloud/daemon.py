@@ -31,6 +31,9 @@ from infra.local.cloud.ports import HOST
 from infra.local.cloud.provider.registry import kinds
 from infra.local.cloud.provider.servicer import Provider
 from infra.local.cloud.store import write_whole
+from infra.local.cloud.vendors.google.apis import Google
+from infra.local.cloud.vendors.google.identities import METADATA
+from infra.local.cloud.vendors.mail import Mail
 from infra.local.cloud.vendors.supabase import Supabase
 from infra.local.cloud.vendors.turso import Turso
 from infra.local.cloud.web import Services
@@ -52,17 +55,27 @@ async def serve(paths: Paths) -> None:
         loop.add_signal_handler(number, stopping.set)
     cloud = Cloud(paths, loop)
     services = Services()
+    google = Google(cloud)
+    supabase, turso, mail = Supabase(cloud, services), Turso(cloud), Mail(cloud)
     provider: grpc.Server | None = None
     try:
-        supabase, turso = Supabase(cloud), Turso(cloud)
+        await mail.start()
         addresses = {}
-        for name, application in (("supabase_api", supabase.application()), ("turso_api", turso.application())):
-            sock, port = cloud.ports.listen(name, moves=True)
+        apis = (
+            ("supabase_api", supabase.application()),
+            ("turso_api", turso.application()),
+            ("google_api", google.application()),
+        )
+        for name, application in apis:
+            # Functions have Google's address in their settings, and those are written down.
+            sock, port = cloud.ports.listen(name, moves=name != "google_api")
             services.serve(application, sock)
             addresses[name] = f"http://{HOST}:{port}"
+        sock, _ = cloud.ports.listen(METADATA, moves=True)
+        services.serve(google.metadata(), sock)
         token = secrets.token_urlsafe(32)
         sock, control_port = cloud.ports.listen("control", moves=True)
-        services.serve(Control(cloud, addresses, stopping.set).application(token), sock)
+        services.serve(Control(cloud, addresses, google.scheduler, mail, stopping.set).application(token), sock)
 
         registered = kinds(cloud)
         supabase.bring_back()
@@ -71,6 +84,7 @@ async def serve(paths: Paths) -> None:
             for record in cloud.store.of(kind.token):
                 await kind.bring_back(record)
         await _first(cloud.supervisor.settled(BRING_BACK_SECONDS), stopping.wait())
+        google.start()
 
         provider, provider_port = _serve_provider(cloud, Provider(cloud, registered))
         if not stopping.is_set():
@@ -90,6 +104,7 @@ async def serve(paths: Paths) -> None:
         if provider is not None:
             await asyncio.to_thread(provider.stop(grace=1).wait)
         await services.stop()
+        await google.stop()
         await cloud.supervisor.stop_all()
         cloud.listeners.close_all()
 

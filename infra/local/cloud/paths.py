@@ -33,6 +33,8 @@ class Paths:
         self.workers = self.cloud / "worker"
         self.sqld = self.cloud / "sqld"
         self.postgres = self.cloud / "postgres"
+        self.supabase = self.cloud / "supabase"
+        self.mail = self.cloud / "mail"
         self.parts = self.root / "parts" / "node_modules"
 
     def make(self) -> None:

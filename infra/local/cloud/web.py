@@ -101,18 +101,30 @@ class Server(uvicorn.Server):
         yield
 
 
+Service = tuple[Server, asyncio.Task[None]]
+
+
 class Services:
-    """The running HTTP services; stopped together."""
+    """The running HTTP services; stopped together, or one by one."""
 
     def __init__(self) -> None:
-        self._running: list[tuple[Server, asyncio.Task[None]]] = []
+        self._running: list[Service] = []
 
-    def serve(self, app: ASGIApp, sock: socket.socket) -> None:
+    def serve(self, app: ASGIApp, sock: socket.socket) -> Service:
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2, server_header=False
         )
         server = Server(config)
-        self._running.append((server, asyncio.create_task(server.serve(sockets=[sock]))))
+        service = server, asyncio.create_task(server.serve(sockets=[sock]))
+        self._running.append(service)
+        return service
+
+    async def end(self, service: Service) -> None:
+        """Stop one service; its port is free afterwards."""
+        self._running.remove(service)
+        server, task = service
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
 
     async def stop(self) -> None:
         for server, _ in self._running:

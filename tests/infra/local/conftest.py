@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from infra.providers.api import Api as SupabaseApi
+from infra.providers.supabase_auth import AuthSettings
+from tests.infra.local.auth import SECRETS, SETTINGS, Auth
 from tests.infra.local.program import FUNCTION, Deployed
-from tests.infra.local.running import Daemon, Engine, link_parts
+from tests.infra.local.running import HOST, Daemon, Engine, link_parts, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +41,28 @@ def own_daemon(tmp_path: Path) -> Iterator[Daemon]:
 @pytest.fixture(scope="session")
 def engine(daemon: Daemon) -> Engine:
     return daemon.engine()
+
+
+@pytest.fixture(scope="session")
+def auth(daemon: Daemon) -> Iterator[Auth]:
+    """The Auth of a project that our own provider has set up: it mails to the local cloud and signs with ES256."""
+    api = daemon.api("supabase")
+    asked = {"organization_slug": "local", "name": "auth", "region": "us-east-1", "db_pass": "a password"}
+    _, made = api("POST", "/v1/projects", asked)
+    path = f"/v1/projects/{made['ref']}"
+    wait_for(lambda: api("GET", path)[1]["status"] == "ACTIVE_HEALTHY")
+    mail = daemon.control("GET", "/mail")
+    server = {"smtp_host": mail["host"], "smtp_port": str(mail["port"]), "smtp_user": mail["user"]}
+    inputs = {
+        "project": made["ref"],
+        "settings": {**SETTINGS, **server},
+        "secrets": {**SECRETS, "smtp_pass": mail["password"]},
+    }
+    kind = AuthSettings(SupabaseApi("Supabase", f"http://{HOST}:{api.port}", api.token, setting="supabase"))
+    _, outputs = kind.create(inputs, lambda _: None)
+    auth = Auth(daemon, api, made["ref"], outputs["apiUrl"], outputs["publishableKey"], outputs["secretKey"])
+    yield auth
+    assert api("DELETE", path)[0] == 200
 
 
 @pytest.fixture(scope="module")

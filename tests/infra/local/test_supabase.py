@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from infra.local.cloud.paths import outside
-from tests.infra.local.running import Api, Daemon, Json, wait_for
+from tests.infra.local.running import Api, Daemon, Json, call, wait_for
 from tests.processes import alive, freeze
 
 PASSWORD = "a 'quoted' password"
@@ -51,6 +51,8 @@ def test_a_project_becomes_healthy(project: Json) -> None:
     assert project["status"] == "ACTIVE_HEALTHY"
     assert project["database"]["version"] == "17"
     assert "password" not in str(project)
+    assert "auth" not in project  # keys and secrets are asked for one by one
+    assert call(int(project["api_url"].rpartition(":")[2]), "GET", "/auth/v1/.well-known/jwks.json")[0] == 200
 
 
 def test_errors_are_the_vendors(api: Api) -> None:
@@ -89,36 +91,43 @@ def test_the_extensions_that_the_product_needs_can_be_made(login: dict[str, Any]
         connection.rollback()
 
 
-def test_it_recovers_from_a_kill_with_every_acknowledged_write(login: dict[str, Any], daemon: Daemon) -> None:
+def test_it_recovers_from_a_kill_with_every_acknowledged_write(
+    login: dict[str, Any], project: Json, daemon: Daemon
+) -> None:
     with psycopg.connect(**login, autocommit=True) as connection:
         connection.execute("create table if not exists kept (n int)")
         connection.execute("insert into kept select generate_series(1, 1000)")
-    part = daemon.part("postgres")
+    name = f"postgres-{project['ref']}"
+    part = daemon.parts()[name]
     os.kill(part["pid"], signal.SIGKILL)
     wait_for(lambda: not alive(part["pid"]))
-    wait_for(lambda: daemon.part("postgres")["state"] == "running")
-    assert daemon.part("postgres")["port"] == part["port"]
+    wait_for(lambda: daemon.parts()[name]["state"] == "running")
+    assert daemon.parts()[name]["port"] == part["port"]
     with psycopg.connect(**login) as connection:
         assert connection.execute("select count(*) from kept").fetchone() == (1000,)
 
 
-@pytest.mark.usefixtures("project")
-def test_a_frozen_server_is_shown_as_unwell(daemon: Daemon) -> None:
-    pid = daemon.part("postgres")["pid"]
+def test_a_frozen_server_is_shown_as_unwell(project: Json, daemon: Daemon) -> None:
+    name = f"postgres-{project['ref']}"
+    pid = daemon.parts()[name]["pid"]
     freeze(pid)
     try:
-        assert daemon.part("postgres")["state"] == "unhealthy"
+        assert daemon.parts()[name]["state"] == "unhealthy"
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert daemon.part("postgres")["state"] == "running"
+    assert daemon.parts()[name]["state"] == "running"
 
 
 def test_deleting_a_project_leaves_nothing(api: Api, daemon: Daemon) -> None:
     _, made = api("POST", "/v1/projects", {**PROJECT, "name": "short-lived"})
     wait_for(lambda: api("GET", f"/v1/projects/{made['ref']}")[1]["status"] == "ACTIVE_HEALTHY")
     pid = daemon.parts()[f"postgres-{made['ref']}"]["pid"]
+    port = int(api("GET", f"/v1/projects/{made['ref']}")[1]["api_url"].rpartition(":")[2])
     assert api("DELETE", f"/v1/projects/{made['ref']}")[0] == 200
     assert not alive(pid)
     assert api("GET", f"/v1/projects/{made['ref']}")[0] == 404
+    assert api("GET", f"/v1/projects/{made['ref']}/config/auth")[0] == 404
+    with pytest.raises(ConnectionRefusedError):
+        call(port, "GET", "/auth/v1/health")
     for folder in (daemon.root / "cloud", outside(daemon.root)):
         assert not list(folder.rglob(f"*{made['ref']}*"))

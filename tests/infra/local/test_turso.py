@@ -114,6 +114,39 @@ def test_a_token_expires_as_asked(api: Api) -> None:
     assert api("POST", f"{BASE}/databases/expiring/auth/tokens?expiration=soon")[0] == 400
 
 
+def test_what_is_blocked_is_refused(api: Api) -> None:
+    host, port = database(api, "blocked")
+    jwt = token(api, "blocked")
+    assert result(execute(host, port, jwt, "create table t (a)")) == "ok"
+    path = f"{BASE}/databases/blocked/configuration"
+    status, changed = api("PATCH", path, {"block_writes": True})
+    assert (status, changed["block_reads"], changed["block_writes"]) == (200, False, True)
+    assert result(execute(host, port, jwt, "select * from t")) == "ok"
+    assert result(execute(host, port, jwt, "insert into t values (1)")) == "error"
+    api("PATCH", path, {"block_reads": True})
+    assert result(execute(host, port, jwt, "select * from t")) == "error"
+    shown = api("GET", f"{BASE}/databases/blocked")[1]["database"]
+    assert (shown["block_reads"], shown["block_writes"]) == (True, True)
+    api("PATCH", path, {"block_reads": False, "block_writes": False})
+    assert result(execute(host, port, jwt, "insert into t values (1)")) == "ok"
+    assert api("PATCH", path, {"block_reads": "yes"})[0] == 400
+    assert api("PATCH", f"{BASE}/databases/none/configuration", {})[0] == 404
+
+
+def test_a_full_database_takes_no_more(api: Api) -> None:
+    asked = {"name": "small", "group": "default", "size_limit": "1mb"}
+    status, made = api("POST", f"{BASE}/databases", asked)
+    assert status == 200
+    host = made["database"]["Hostname"]
+    port, jwt = int(host.rpartition(":")[2]), token(api, "small")
+    assert api("GET", f"{BASE}/databases/small/configuration")[1]["size_limit"] == "1mb"
+    assert result(execute(host, port, jwt, "create table t (a)")) == "ok"
+    assert result(execute(host, port, jwt, "insert into t values (randomblob(500000))")) == "ok"
+    assert result(execute(host, port, jwt, "insert into t values (randomblob(700000))")) == "error"
+    assert result(execute(host, port, jwt, "select count(*) from t")) == "ok"
+    assert api("POST", f"{BASE}/databases", {**asked, "name": "odd", "size_limit": "much"})[0] == 400
+
+
 def test_usage_counts_rows(api: Api) -> None:
     host, port = database(api, "used")
     jwt = token(api, "used")

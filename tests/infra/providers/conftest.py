@@ -12,6 +12,7 @@ from infra.providers.keys import Key
 from infra.providers.kind import Kind
 from infra.providers.provider import MemorygraphProvider
 from infra.providers.supabase import Project
+from infra.providers.supabase_auth import AuthSettings
 from infra.providers.turso import Group
 from tests.infra import wire
 from tests.infra.providers import engine, postgres, vendor
@@ -41,7 +42,8 @@ def start(api: Vendor, pauses: list[float]) -> Iterator[Start]:
             base, token = config.get(f"{setting}Api", api.url), config.get(f"{setting}Token", "")
             return Api(name, base, token, setting=setting, timeout=5, sleep=pauses.append)
 
-        kinds: tuple[Kind, ...] = (Key(), Project(client("Supabase", "supabase")), Group(client("Turso", "turso")))
+        supabase, turso = client("Supabase", "supabase"), client("Turso", "turso")
+        kinds: tuple[Kind, ...] = (Key(), Project(supabase), AuthSettings(supabase), Group(turso))
         return {kind.token: kind for kind in kinds}
 
     with ExitStack() as stack:

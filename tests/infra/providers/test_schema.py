@@ -225,3 +225,25 @@ def test_numbers_must_be_gapless(tmp_path: Path, names: list[str]) -> None:
 
 def test_our_own_migrations_are_sound() -> None:
     assert migrations.digest() == migrations.digest(migrations.load())
+
+
+def test_a_twin_overlaps_with_its_role_and_then_takes_its_place(schema: Engine, folder: Path, database: str) -> None:
+    (folder / "0001_first.sql").write_text(FIRST + "ALTER ROLE reader SET statement_timeout = '5s';")
+    alone = schema.create(_inputs(database, folder, reader="old"))
+    both = schema.update(alone, _inputs(database, folder, reader="old", reader_twin="new"))
+    for url in both["urls"].values():
+        assert _rows(url, "SELECT count(*) FROM app.things") == [(0,)]
+        assert _rows(url, "SHOW statement_timeout") == [("5s",)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        _rows(both["urls"]["reader_twin"], "SET ROLE reader")
+    after = schema.update(both, _inputs(database, folder, reader_twin="new"))
+    assert _rows(after["urls"]["reader_twin"], "SELECT count(*) FROM app.things") == [(0,)]
+    with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+        _rows(both["urls"]["reader"], "SELECT 1")
+    again = schema.update(after, _inputs(database, folder, reader="newest", reader_twin="new"))
+    assert _rows(again["urls"]["reader"], "SELECT count(*) FROM app.things") == [(0,)]
+
+
+def test_a_twin_alone_has_a_role_to_inherit_from(schema: Engine, folder: Path, database: str) -> None:
+    held = schema.create(_inputs(database, folder, reader_twin="new"))
+    assert _rows(held["urls"]["reader_twin"], "SELECT count(*) FROM app.things") == [(0,)]

@@ -6,16 +6,19 @@ from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.provider.cloudflare.workers import CustomDomain, Script, ScriptSubdomain
 from infra.local.cloud.provider.cloudflare.zones import Zone
 from infra.local.cloud.provider.gcp.functions import Function
-from infra.local.cloud.provider.gcp.grants import BucketGrant, ProjectGrant, SecretGrant, ServiceGrant
+from infra.local.cloud.provider.gcp.grants import AccountGrant, BucketGrant, ProjectGrant, SecretGrant, ServiceGrant
 from infra.local.cloud.provider.gcp.projects import Account, Service
+from infra.local.cloud.provider.gcp.scheduler import Job
 from infra.local.cloud.provider.gcp.secrets import Secret, SecretVersion
 from infra.local.cloud.provider.gcp.storage import Bucket, BucketObject
+from infra.local.cloud.provider.gcp.tasks import Queue, QueueGrant
 from infra.local.cloud.provider.kind import Kind, KindFactory
 from infra.local.cloud.provider.upstash import RedisDatabase
 
 KINDS: tuple[KindFactory, ...] = (
     Service,
     Account,
+    AccountGrant,
     ProjectGrant,
     Bucket,
     BucketObject,
@@ -26,6 +29,9 @@ KINDS: tuple[KindFactory, ...] = (
     RedisDatabase,
     Function,
     ServiceGrant,
+    Queue,
+    QueueGrant,
+    Job,
     Zone,
     Script,
     ScriptSubdomain,

@@ -1,9 +1,13 @@
 """The platform around a function: what Cloud Run and its front end do, in the function's own process.
 
 Runs under the interpreter of the function's virtual environment, so it imports only the standard library, and uvicorn
-and functions-framework, which every function has. It enforces the invoker grant (403), the 32 MiB limit on requests
-(413), the concurrency of one instance (429 after 10 s in the queue) and the timeout (504); each in the platform's
-plain text.
+and functions-framework, which every function has. It enforces the invoker grant (401, 403), the 32 MiB limit on
+requests (413), the concurrency of one instance (429 after 10 s in the queue) and the timeout (504); each in the
+platform's plain text.
+
+Who may call stands in a file: `{"members": [...], "audiences": [URL...], "keys": [JWK...]}`. With `allUsers` every
+request passes as it is. Otherwise a caller sends an OpenID Connect token of a member, for one of the function's own
+URLs; as on Cloud Run, the function gets it with its signature taken off.
 
 Left out: more instances than one, HTTP/2, the memory limit, X-Forwarded-For and tracing headers.
 """
@@ -12,6 +16,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import hashlib
+import json
 import os
 import socket
 import time
@@ -33,20 +40,106 @@ DRAIN_SECONDS = 9
 HEALTH_PATH = "/_ah/health"  # /_ah/ is reserved by the platform: no function sees it
 
 FORBIDDEN = (403, b"Forbidden: your client does not have permission to call this service (roles/run.invoker).\n")
+UNAUTHORIZED = (401, b"Unauthorized: the access token could not be verified: it is no valid OpenID Connect token.\n")
+WRONG_AUDIENCE = (
+    401,
+    b"Unauthorized: the access token could not be verified: its audience is another one than this URL.\n",
+)
 TOO_LARGE = (413, b"Request Entity Too Large: HTTP/1 requests are limited to 32 MiB.\n")
 NO_INSTANCE = (429, b"Rate exceeded.\n")
 TIMED_OUT = (504, b"upstream request timeout\n")
+
+ISSUERS = ("https://accounts.google.com", "accounts.google.com")
+SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")  # PKCS #1 v1.5, RFC 8017 section 9.2
+AUTHORIZATIONS = (b"authorization", b"x-serverless-authorization")
+SIGNATURE_REMOVED = b"SIGNATURE_REMOVED_BY_GOOGLE"
+
+
+class Invokers:
+    """Who may call, as of a moment ago: the vendor takes minutes to notice a change."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._look_again = 0.0
+        self._known: tuple[int, int, int] | None = None
+        self._everyone = False
+        self._members: set[str] = set()
+        self._audiences: list[str] = []
+        self._keys: dict[str, tuple[int, int]] = {}
+
+    def refusal(self, scope: Scope) -> tuple[int, bytes] | None:
+        """The platform's answer to a request that may not pass; None lets it pass, without its token's signature."""
+        now = time.monotonic()
+        if now >= self._look_again:
+            self._look()
+            self._look_again = now + GRANT_SECONDS
+        return None if self._everyone else self._checked(scope)
+
+    def _look(self) -> None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  one quick stat
+        except FileNotFoundError:
+            self._everyone, self._members, self._known = False, set(), None
+            return
+        # A file system's clock is coarse; each version of the file is another inode.
+        version = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if version == self._known:
+            return
+        known = json.loads(Path(self._path).read_bytes())
+        self._members = set(known["members"])
+        self._everyone = "allUsers" in self._members
+        self._audiences = known["audiences"]
+        self._keys = {key["kid"]: (_number(key["n"]), _number(key["e"])) for key in known["keys"]}
+        self._known = version
+
+    def _checked(self, scope: Scope) -> tuple[int, bytes] | None:
+        headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        sent = [(name, place) for place, (name, _) in enumerate(headers) if name in AUTHORIZATIONS]
+        if not sent:
+            return FORBIDDEN
+        if len(dict(sent)) < len(sent):  # which of them the function would read is anybody's guess
+            return UNAUTHORIZED
+        place = max(sent)[1]  # X-Serverless-Authorization goes before Authorization, which then passes as it is
+        name, value = headers[place]
+        scheme, _, token = value.partition(b" ")
+        try:
+            if scheme.lower() != b"bearer":
+                return UNAUTHORIZED
+            claims = self._claims(token.decode("ascii"))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return UNAUTHORIZED
+        if claims.get("aud") not in self._audiences:
+            return WRONG_AUDIENCE
+        if not {f"serviceAccount:{claims.get('email')}", "allAuthenticatedUsers"} & self._members:
+            return FORBIDDEN
+        headers[place] = (name, value.rpartition(b".")[0] + b"." + SIGNATURE_REMOVED)
+        scope["headers"] = headers
+        return None
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What a good token says. Raises ValueError, KeyError or TypeError for any other."""
+        signed, _, signature = token.rpartition(".")
+        head, _, payload = signed.partition(".")
+        header = json.loads(_decoded(head))
+        n, e = self._keys[header["kid"]]
+        size = (n.bit_length() + 7) // 8
+        digest = SHA256_PREFIX + hashlib.sha256(signed.encode()).digest()
+        expected = b"\x00\x01" + b"\xff" * (size - len(digest) - 3) + b"\x00" + digest
+        found = pow(int.from_bytes(_decoded(signature), "big"), e, n).to_bytes(size, "big")
+        claims: dict[str, Any] = json.loads(_decoded(payload))
+        good = header["alg"] == "RS256" and found == expected and claims["iss"] in ISSUERS
+        if not good or claims["exp"] <= time.time() or claims.get("email_verified") is not True:
+            raise ValueError("not a good token")
+        return claims
 
 
 class Platform:
     """ASGI app around the function's app."""
 
-    def __init__(self, app: App, *, timeout: float, concurrency: int, public: str) -> None:
+    def __init__(self, app: App, *, timeout: float, concurrency: int, invokers: str) -> None:
         self._app = app
         self._timeout = timeout
-        self._public = public
-        self._open = False
-        self._look_again = 0.0
+        self._invokers = Invokers(invokers)
         self._slots = asyncio.Semaphore(concurrency)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,8 +147,8 @@ class Platform:
             return
         if scope["path"].startswith("/_ah/"):
             await _answer(send, (200, b"ok\n") if scope["path"] == HEALTH_PATH else (404, b"Not Found\n"))
-        elif not self._callable():
-            await _answer(send, FORBIDDEN)
+        elif refusal := self._invokers.refusal(scope):
+            await _answer(send, refusal)
         elif _declared_length(scope) > REQUEST_LIMIT_BYTES:
             await _answer(send, TOO_LARGE)
         elif not await self._slot():
@@ -65,14 +158,6 @@ class Platform:
                 await self._call(scope, _Exchange(receive, send))
             finally:
                 self._slots.release()
-
-    def _callable(self) -> bool:
-        """Whether everybody may call, as of a moment ago: the vendor takes minutes to notice a change."""
-        now = time.monotonic()
-        if now >= self._look_again:
-            self._open = os.path.exists(self._public)  # noqa: PTH110  one quick stat
-            self._look_again = now + GRANT_SECONDS
-        return self._open
 
     async def _slot(self) -> bool:
         if not self._slots.locked():
@@ -138,8 +223,18 @@ class _Exchange:
 async def _answer(send: Send, answer: tuple[int, bytes]) -> None:
     status, text = answer
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer error="invalid_token"'))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(_decoded(text), "big")
 
 
 def _declared_length(scope: Scope) -> int:
@@ -155,7 +250,7 @@ def main() -> None:
     parser.add_argument("--ready-fd", type=int, required=True)
     parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--concurrency", type=int, required=True)
-    parser.add_argument("--public", required=True)
+    parser.add_argument("--invokers", required=True)
     options = parser.parse_args()
     os.set_inheritable(options.listen_fd, False)  # noqa: FBT003  os's own signature
     os.set_inheritable(options.ready_fd, False)  # noqa: FBT003  os's own signature
@@ -173,7 +268,7 @@ def main() -> None:
 
     make: Callable[[str, str, str], App] = create_asgi_app
     function = make(os.environ["FUNCTION_TARGET"], str(Path("main.py").resolve()), "http")
-    platform = Platform(function, timeout=options.timeout, concurrency=options.concurrency, public=options.public)
+    platform = Platform(function, timeout=options.timeout, concurrency=options.concurrency, invokers=options.invokers)
     config = uvicorn.Config(
         platform,
         loop="uvloop",

@@ -7,24 +7,30 @@ running. A process that dies is started again, and callers wait in the socket's 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.cloud import probes
-from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.cloud import PROJECT, Cloud
 from infra.local.cloud.errors import CloudError, disk_sentence
 from infra.local.cloud.ports import HOST
 from infra.local.cloud.processes import Launch
 from infra.local.cloud.runtime import builds
 from infra.local.cloud.runtime.function_server import HEALTH_PATH
+from infra.local.cloud.store import write_whole
 from infra.local.cloud.supervisor import Plan
+from infra.local.cloud.vendors.google.identities import Identities
 
 SERVER = Path(__file__).with_name("function_server.py")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0  # what Cloud Run gives an instance after SIGTERM
-PUBLIC = "allUsers"
+INVOKERS = "invokers.json"
+_invokers_lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """One revision of one function. `digest` names the unpacked archive."""
+    """One revision of one function. `digest` names the unpacked archive, `account` is the email of its identity."""
 
     name: str
     revision: int
@@ -48,6 +54,7 @@ class Deployment:
     secrets: tuple[Reference, ...]
     timeout_seconds: int
     concurrency: int
+    account: str
 
 
 class Functions:
@@ -98,17 +105,45 @@ class Functions:
         paths.log(builds.log_name(name)).unlink(missing_ok=True)
         self._forget(name)
 
-    def set_public(self, name: str, *, public: bool) -> None:
-        """Let everyone call the function, or answer 403. Takes effect with the next request."""
-        marker = self._home(name) / PUBLIC
+    def set_invokers(self, name: str, members: Iterable[str], region: str) -> None:
+        """Say who may call the function (`allUsers`, `serviceAccount:EMAIL`). Takes effect with the next request.
+
+        A token may be for either of its addresses: the service's and, as the second generation takes too, the one that
+        a function of the first generation would have.
+
+        Raises:
+            CloudError: it could not be written.
+        """
+        audiences = [self.url(name), f"https://{region}-{PROJECT}.cloudfunctions.net/{name}"]
+        with _invokers_lock:
+            self._write_invokers(name, set(members), audiences)
+
+    def add_invoker(self, name: str, member: str) -> None:
+        with _invokers_lock:
+            members, audiences = self._invokers(name)
+            self._write_invokers(name, members | {member}, audiences)
+
+    def remove_invoker(self, name: str, member: str) -> None:
+        with _invokers_lock:
+            members, audiences = self._invokers(name)
+            self._write_invokers(name, members - {member}, audiences)
+
+    def _invokers(self, name: str) -> tuple[set[str], list[str]]:
         try:
-            if public:
-                marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                marker.touch()
-            else:
-                marker.unlink(missing_ok=True)
+            known = json.loads((self._home(name) / INVOKERS).read_text())
+        except FileNotFoundError:
+            return set(), [self.url(name)]
+        return set(known["members"]), list(known["audiences"])
+
+    def _write_invokers(self, name: str, members: set[str], audiences: list[str]) -> None:
+        doing = f"changing who may call function {name}"
+        try:
+            self._home(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CloudError(disk_sentence(error, f"changing who may call function {name}")) from None
+            raise CloudError(disk_sentence(error, doing)) from None
+        keys = Identities(self._cloud).certificates()
+        known = {"members": sorted(members), "audiences": audiences, "keys": keys}
+        write_whole(self._home(name) / INVOKERS, json.dumps(known), doing)
 
     def _forget(self, name: str) -> None:
         self._cloud.listeners.close(name)
@@ -153,11 +188,12 @@ class Functions:
                 str(SERVER),
                 *("--listen-fd", str(sock.fileno()), "--ready-fd", str(ready)),
                 *("--timeout", str(deployment.timeout_seconds), "--concurrency", str(deployment.concurrency)),
-                *("--public", str(self._home(deployment.name) / PUBLIC)),
+                *("--invokers", str(self._home(deployment.name) / INVOKERS)),
             ),
             env={
                 "PATH": os.defpath,
                 "PYTHONUNBUFFERED": "1",
+                **Identities(self._cloud).environment(deployment.account),
                 **deployment.variables,
                 **values,
                 "PORT": str(sock.getsockname()[1]),

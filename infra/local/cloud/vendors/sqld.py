@@ -90,6 +90,13 @@ class Sqld:
     async def create_database(self, database: str) -> None:
         await self._ask("POST", f"/v1/namespaces/{database}/create", {})
 
+    async def configure(self, database: str, configuration: Json) -> None:
+        """`block_reads`, `block_writes`, and a `size_limit` such as 500mb (empty: none)."""
+        wanted = {name: configuration[name] for name in ("block_reads", "block_writes")}
+        if configuration["size_limit"]:
+            wanted["max_db_size"] = configuration["size_limit"]
+        await self._ask("POST", f"/v1/namespaces/{database}/config", wanted)
+
     async def delete_database(self, database: str) -> None:
         await self._ask("DELETE", f"/v1/namespaces/{database}")
 

@@ -1,14 +1,15 @@
 """A stand-in of Turso's Platform API: groups, databases, tokens, usage. Behind it is a real sqld for each group.
 
 Served below /v1/organizations/{org}: POST/GET groups, GET/DELETE groups/{group}, POST/GET databases, GET/DELETE
-databases/{db}, GET databases/{db}/usage, POST databases/{db}/auth/tokens. Errors are `{"error"}`. A database's hostname
-is `NAME.localhost:PORT`: sqld takes the namespace from the first label.
+databases/{db}, GET databases/{db}/usage, GET/PATCH databases/{db}/configuration, POST databases/{db}/auth/tokens.
+Errors are `{"error"}`. A database's hostname is `NAME.localhost:PORT`: sqld takes the namespace from the first label.
+Its size limit and what is blocked are sqld's own affair, which enforces them.
 
 Deleting a group deletes its databases, as on Turso ("destroy a group and all of its databases"): databases of users are
 runtime data that no program declares, and `make destroy` must leave none.
 
-Left out: any organization is taken as existing, and names are unique across all of them; locations, replicas, size
-limits, seeds, token rotation, archiving, quotas, group tokens.
+Left out: any organization is taken as existing, and names are unique across all of them; locations, replicas, seeds,
+token rotation, archiving, quotas of the plan, group tokens, the other members of a configuration.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ SECTION = "turso"
 TOKEN = "local"  # noqa: S105  a public word: who may call is decided by `peers`
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+CONFIGURATION: Json = {"size_limit": "", "block_reads": False, "block_writes": False}
+"""What a new database has, and one of an earlier version of this program."""
+SIZE = re.compile(r"(\d+(b|kb|mb|gb))?")
 EXPIRATION = re.compile(r"(\d+[smhdw])+")
 
 
@@ -56,6 +60,8 @@ class Turso:
                 ("GET", database, self._read_database),
                 ("DELETE", database, self._delete_database),
                 ("GET", f"{database}/usage", self._read_usage),
+                ("GET", f"{database}/configuration", self._read_configuration),
+                ("PATCH", f"{database}/configuration", self._change_configuration),
                 ("POST", f"{database}/auth/tokens", self._create_token),
             ],
             TOKEN,
@@ -109,8 +115,10 @@ class Turso:
             if name in self._part("databases"):
                 raise AlreadyExists(f"database with name {name} already exists")
             group = self._group(str(asked.get("group", "")))
+            configuration = _configuration(asked, CONFIGURATION)
             await self._server(group).create_database(name)
-            database: Json = {"id": str(uuid.uuid4()), "name": name, "group": group["name"]}
+            await self._server(group).configure(name, configuration)
+            database: Json = {"id": str(uuid.uuid4()), "name": name, "group": group["name"], **configuration}
             await self._keep("databases", name, database)
         shown = self._shown_database(database)
         return JSONResponse({"database": {key: shown[key] for key in ("DbId", "Hostname", "Name")}})
@@ -139,6 +147,18 @@ class Turso:
             "storage_bytes": stats.get("storage_bytes_used", 0),
         }
         return JSONResponse({"database": {"uuid": database["id"], "instances": [], "total": usage, "usage": usage}})
+
+    async def _read_configuration(self, request: Request) -> Response:
+        return JSONResponse(_shown_configuration(self._database(request)))
+
+    async def _change_configuration(self, request: Request) -> Response:
+        asked = await web.body(request)
+        async with self._order:
+            database = self._database(request)
+            changed = {**database, **_configuration(asked, database)}
+            await self._server(self._group(database["group"])).configure(database["name"], changed)
+            await self._keep("databases", database["name"], changed)
+        return JSONResponse(_shown_configuration(changed))
 
     async def _create_token(self, request: Request) -> Response:
         database = self._database(request)
@@ -197,6 +217,7 @@ class Turso:
 
     def _shown_database(self, database: Json) -> Json:
         group = self._group(database["group"])
+        configuration = _configuration({}, database)
         return {
             "Name": database["name"],
             "DbId": database["id"],
@@ -205,8 +226,8 @@ class Turso:
             "primaryRegion": group["location"],
             "regions": [group["location"]],
             "type": "logical",
-            "block_reads": False,
-            "block_writes": False,
+            "block_reads": configuration["block_reads"],
+            "block_writes": configuration["block_writes"],
             "archived": False,
             "sleeping": False,
         }
@@ -217,6 +238,20 @@ def _name(asked: Json, what: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise CloudError(f"{what} name must be 1 to 64 lower-case letters, digits and dashes")
     return name
+
+
+def _configuration(asked: Json, held: Json) -> Json:
+    """What is held, changed as asked. Raises CloudError for a value that is none."""
+    found = {name: asked.get(name, held.get(name, value)) for name, value in CONFIGURATION.items()}
+    if not isinstance(found["size_limit"], str) or not SIZE.fullmatch(found["size_limit"]):
+        raise CloudError(f"invalid size_limit {found['size_limit']}: use a size such as 64mb")
+    if not isinstance(found["block_reads"], bool) or not isinstance(found["block_writes"], bool):
+        raise CloudError("block_reads and block_writes must be true or false")
+    return found
+
+
+def _shown_configuration(database: Json) -> Json:
+    return _configuration({}, database) | {"allow_attach": False, "delete_protection": False}
 
 
 def _seconds(expiration: str) -> int | None:

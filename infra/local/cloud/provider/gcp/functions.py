@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from typing import ClassVar
 
-from infra.local.cloud.errors import Denied, NotFound
+from infra.local.cloud.errors import CloudError, Denied, NotFound
 from infra.local.cloud.provider.gcp import secrets
-from infra.local.cloud.provider.gcp.grants import EVERYONE, INVOKER, ServiceGrant, holds, need_secret
+from infra.local.cloud.provider.gcp.grants import holds, invokers, need_secret
 from infra.local.cloud.provider.gcp.names import DEFAULT_COMPUTE, labels, project_of, short
 from infra.local.cloud.provider.gcp.projects import need_account, need_api
 from infra.local.cloud.provider.gcp.storage import object_path
@@ -28,14 +30,15 @@ UNITS = {"k": 1e3, "K": 1e3, "Ki": 2**10, "M": 1e6, "Mi": 2**20, "G": 1e9, "Gi":
 MEMORY_OF_CPU = {1: 4096, 2: 8192, 4: 16384, 8: 32768}  # the most MiB, by whole vCPUs
 RESERVED = re.compile(r"(K_|FUNCTION_TARGET$|FUNCTION_SIGNATURE_TYPE$|PORT$|X_GOOGLE_)")
 HTTP_TIMEOUT_SECONDS = 3600
+log = logging.getLogger(__name__)
 
 
 class Function(Kind):
     """A function with an HTTP trigger.
 
     Left out: event triggers, VPC, secret volumes, other runtimes than this machine's Python, more than one instance,
-    regions (one name is one process), and the memory limit. An identity is only a name: the process runs as the user
-    of the local cloud.
+    regions (one name is one process), and the memory limit. An identity decides which tokens the process can get; it
+    runs as the user of the local cloud all the same.
     """
 
     token = "gcp:cloudfunctionsv2/function:Function"  # noqa: S105  a name, no secret
@@ -107,7 +110,13 @@ class Function(Kind):
 
     async def bring_back(self, record: Record) -> None:
         deployment = self._deployment(record.args, record.data["digest"], int(record.data["revision"]))
-        Functions(self.cloud).bring_back(deployment)
+        functions, name = Functions(self.cloud), deployment.name
+        functions.bring_back(deployment)
+        try:
+            region = str(record.args["location"])
+            await asyncio.to_thread(functions.set_invokers, name, invokers(self.cloud, name), region)
+        except CloudError as error:  # what was written before may still hold
+            log.warning("%s", error)
 
     def _deploy(self, args: Json, revision: int) -> Made:
         name = str(args["name"])
@@ -131,7 +140,7 @@ class Function(Kind):
         functions.deploy(self._deployment(args, digest, revision))
         identity = self.identify(args)
         assert identity is not None
-        functions.set_public(name, public=self._is_public(name))
+        functions.set_invokers(name, invokers(self.cloud, name), str(args["location"]))
         return Made(
             id=identity,
             data={"revision": revision, "digest": digest},
@@ -174,12 +183,7 @@ class Function(Kind):
             secrets=tuple(references),
             timeout_seconds=int(service.get("timeoutSeconds") or 60),
             concurrency=int(service.get("maxInstanceRequestConcurrency") or 1),
-        )
-
-    def _is_public(self, name: str) -> bool:
-        return any(
-            grant.args["role"] == INVOKER and grant.args["member"] == EVERYONE and short(grant.args["name"]) == name
-            for grant in self.cloud.store.of(ServiceGrant.token)
+            account=str(service.get("serviceAccountEmail") or DEFAULT_COMPUTE),
         )
 
     def _need_build_rights(self, name: str, args: Json) -> None:

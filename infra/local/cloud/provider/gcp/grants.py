@@ -1,14 +1,16 @@
-"""Google IAM: single grants on the project, a bucket, a secret, a Cloud Run service; and who may do what."""
+"""Google IAM: single grants on the project or a bucket, secret, account or Cloud Run service; and who may do what."""
 
 # ruff: noqa: ARG002  a kind is given more than each one needs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.errors import Denied, NotFound
 from infra.local.cloud.provider.gcp.names import etag, project_of, short
+from infra.local.cloud.provider.gcp.projects import need_account
 from infra.local.cloud.provider.kind import Checks, Kind, Made
 from infra.local.cloud.provider.wire import Json
 from infra.local.cloud.runtime.functions import Functions
@@ -17,6 +19,7 @@ from infra.local.cloud.store import Record
 EVERYONE = "allUsers"
 ACCESSOR = "roles/secretmanager.secretAccessor"
 INVOKER = "roles/run.invoker"
+ACT_AS = "roles/iam.serviceAccountUser"
 OWNERS = frozenset({"roles/owner"})
 COVERS = {
     "roles/logging.logWriter": frozenset({"roles/logging.admin", "roles/editor"}),
@@ -27,6 +30,8 @@ COVERS = {
         {"roles/storage.objectUser", "roles/storage.objectAdmin", "roles/storage.admin"}
     ),
     ACCESSOR: frozenset({"roles/secretmanager.admin"}),
+    "roles/cloudtasks.enqueuer": frozenset({"roles/cloudtasks.admin", "roles/cloudtasks.editor", "roles/editor"}),
+    ACT_AS: frozenset({"roles/editor"}),
 }
 """Role -> roles that include it. All other roles are taken by their name alone; custom roles cover nothing."""
 MEMBER = (
@@ -126,7 +131,10 @@ class SecretGrant(SecretReading):
 
 
 class ServiceGrant(Grant):
-    """A role on the Cloud Run service under a function. `allUsers` as run.invoker lets callers in; others get 403."""
+    """A role on the Cloud Run service under a function: as run.invoker, it says who may call.
+
+    Left out: run.invoker on the whole project.
+    """
 
     token = "gcp:cloudrunv2/serviceIamMember:ServiceIamMember"  # noqa: S105  a name, no secret
     on = "name"
@@ -140,15 +148,14 @@ class ServiceGrant(Grant):
                 f"'{project_of(args)}' does not exist: name it by the `name` output of its function."
             )
         made = super().create(args)
-        if _is_open(args):
-            Functions(self.cloud).set_public(short(args["name"]), public=True)
+        if args["role"] == INVOKER:
+            Functions(self.cloud).add_invoker(short(args["name"]), str(args["member"]))
         return made
 
     def delete(self, record: Record) -> None:
-        name = short(record.args["name"])
-        others = [grant.args for grant in self.cloud.store.of(self.token) if grant.id != record.id]
-        if _is_open(record.args) and not any(_is_open(args) and short(args["name"]) == name for args in others):
-            Functions(self.cloud).set_public(name, public=False)
+        name, member = short(record.args["name"]), str(record.args["member"])
+        if record.args["role"] == INVOKER and member not in invokers(self.cloud, name, without=record):
+            Functions(self.cloud).remove_invoker(name, member)
 
     def _target(self, args: Json) -> str:
         return f"projects/{project_of(args)}/locations/{args.get('location')}/services/{short(args['name'])}"
@@ -157,12 +164,54 @@ class ServiceGrant(Grant):
         return {"project": project_of(args)}
 
 
+class AccountGrant(Grant):
+    """A role on one service account: as roles/iam.serviceAccountUser, who may have others act as it."""
+
+    token = "gcp:serviceaccount/iAMMember:IAMMember"  # noqa: S105  a name, no secret
+    on = "serviceAccountId"
+    replaces = frozenset({"serviceAccountId", "role", "member", "condition"})
+
+    def check(self, checks: Checks) -> None:
+        super().check(checks)
+        checks.text(
+            "serviceAccountId",
+            r"projects/[^/]+/serviceAccounts/[^@/]+@[^@/]+",
+            "expected projects/PROJECT/serviceAccounts/EMAIL: the `name` output of the Account",
+        )
+
+    def create(self, args: Json) -> Made:
+        need_account(self, short(args["serviceAccountId"]))
+        return super().create(args)
+
+
+def may_act_as(cloud: Cloud, address: str, account: str) -> bool:
+    """Whether a service account may have requests made as another one. Nobody may as itself without a grant."""
+    grants = [grant for grant in cloud.store.of(AccountGrant.token) if short(grant.args["serviceAccountId"]) == account]
+    return holds(cloud, address, ACT_AS, also=grants)
+
+
+def invokers(cloud: Cloud, name: str, without: Record | None = None) -> list[str]:
+    """The members who may call a function."""
+    return [
+        str(grant.args["member"])
+        for grant in cloud.store.of(ServiceGrant.token)
+        if grant.args["role"] == INVOKER and short(grant.args["name"]) == name and grant != without
+    ]
+
+
 def holds(
-    cloud: Cloud, address: str, role: str, *, bucket: str = "", secret: str = "", without: Record | None = None
+    cloud: Cloud,
+    address: str,
+    role: str,
+    *,
+    bucket: str = "",
+    secret: str = "",
+    also: Sequence[Record] = (),
+    without: Record | None = None,
 ) -> bool:
-    """Whether a service account holds a role on the project, or on the bucket or secret that is named."""
+    """Whether a service account holds a role on the project, on the bucket or secret that is named, or by `also`."""
     enough = {role} | COVERS.get(role, frozenset()) | OWNERS
-    grants = list(cloud.store.of(ProjectGrant.token))
+    grants = [*cloud.store.of(ProjectGrant.token), *also]
     if bucket:
         grants += [grant for grant in cloud.store.of(BucketGrant.token) if grant.args["bucket"] == bucket]
     if secret:
@@ -208,7 +257,3 @@ def keep_functions_running(cloud: Cloud, grant: Record) -> None:
                     "not start again. Google would let you; the local cloud does not. Put the grant back, or take "
                     "the secret out of the function first."
                 )
-
-
-def _is_open(args: Json) -> bool:
-    return bool(args["role"] == INVOKER and args["member"] == EVERYONE)
