@@ -11,7 +11,7 @@ RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs key revoke preview refresh test check format engine lock install snapshot export import openapi bench
+.PHONY: help up down destroy clean status logs mail key revoke jobs revive rotate preview refresh test check format engine lock install snapshot export import openapi bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,11 +34,23 @@ status: ## what runs
 logs: ## the end of every log (PART=memories: of one; FOLLOW=1: and what comes)
 	$(RUN) logs --part "$(PART)" $(if $(FOLLOW),--follow)
 
+mail: ## the mails that were sent (TO=you@example.com: to one address)
+	$(RUN) mail
+
 key: ## open a fresh account and print its key, nothing else (PLAN=free|pro|team)
 	$(RUN) key --plan "$(PLAN)"
 
 revoke: ## revoke a key (KEY=mg_...)
 	$(RUN) revoke
+
+jobs: ## what provisioning gave up (STATE=waiting|running|done|dead)
+	$(RUN) jobs
+
+revive: ## have a job that was given up tried again (JOB=...)
+	$(RUN) revive
+
+rotate: ## replace one of the program's own secrets, without a failed request (SECRET=memories-edge-secret)
+	$(RUN) rotate
 
 preview: ## what `make up` would change (needs the engine)
 	$(RUN) preview

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pulumi
 
 from core.urls import base_url
-from declarations import FUNCTIONS, PREFIX, ProvisioningSettings
+from declarations import FUNCTIONS, PREFIX, PROVISIONING, ProvisioningSettings
 from infra import cloud
 from infra import config as configuration
 from infra.bindings import Bindings
@@ -16,12 +16,11 @@ from infra.components.control_plane import ControlPlane
 from infra.components.edge import Edge
 from infra.components.function import FunctionService
 from infra.components.google import GoogleProject
+from infra.components.jobs import Caller, Jobs
 from infra.components.keys import Keys
 from infra.components.limiter import Limiter
+from infra.components.people import People
 from infra.components.store import Store
-
-OPERATOR = "provisioning"
-"""Whose database role and secrets the operator's own commands use (`make key`)."""
 
 
 def program() -> None:
@@ -30,21 +29,42 @@ def program() -> None:
 
     keys = Keys("keys", config)
     google = GoogleProject("google", config)
-    control_plane = ControlPlane("control-plane", config, keys, readers=[*(f.name for f in FUNCTIONS), OPERATOR])
+    control_plane = ControlPlane("control-plane", config, keys, readers=[f.name for f in (*FUNCTIONS, PROVISIONING)])
+    people = People("people", config, control_plane)
     limiter = Limiter("limiter", config)
     store = Store("store", config)
-    bindings = Bindings(config=config, keys=keys, control_plane=control_plane, limiter=limiter, store=store)
+    bindings = Bindings(
+        config=config, keys=keys, control_plane=control_plane, people=people, limiter=limiter, store=store
+    )
+
+    caller = Caller("caller", google)
+    bindings.offer("OIDC_CALLER", caller.email)
+    provisioning = FunctionService(
+        PROVISIONING,
+        config,
+        google,
+        bindings.bind(PROVISIONING.name, PROVISIONING.settings),
+        caller=caller.member,
+    )
+    jobs = Jobs("jobs", config, google, provisioning, caller)
+    bindings.offer("TASKS_URL", jobs.url)
 
     services = {
         function.name: FunctionService(function, config, google, bindings.bind(function.name, function.settings))
         for function in FUNCTIONS
     }
+    for service in services.values():
+        if "TASKS_URL" in {variable.name for variable in service.function.settings.variables()}:
+            jobs.allow(service)
     edge = Edge("edge", config, services)
 
-    operator = bindings.bind(OPERATOR, ProvisioningSettings)
+    operator = bindings.bind(PROVISIONING.name, ProvisioningSettings)
     pulumi.export("api_url", base_url(config.api_host) + PREFIX)
+    pulumi.export("auth_url", people.url)
+    pulumi.export("publishable_key", people.publishable_key)
     pulumi.export("name_servers", edge.name_servers)
     pulumi.export("functions", {name: service.url for name, service in services.items()})
+    pulumi.export("keys", keys.kinds)
     pulumi.export("operator", pulumi.Output.secret(pulumi.Output.all(**operator.plain, **operator.secret)))
 
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import pulumi
 
 from core.settings import Settings
+from core.urls import base_url
 from infra.components.control_plane import ControlPlane
+from infra.components.google import google_api
 from infra.components.keys import Keys
 from infra.components.limiter import Limiter
+from infra.components.people import People
 from infra.components.store import Store
 from infra.config import StackConfig
 
@@ -35,7 +38,14 @@ class Bindings:
     """Values by variable name. A value may depend on who reads it: each function has its own database role."""
 
     def __init__(
-        self, *, config: StackConfig, keys: Keys, control_plane: ControlPlane, limiter: Limiter, store: Store
+        self,
+        *,
+        config: StackConfig,
+        keys: Keys,
+        control_plane: ControlPlane,
+        people: People,
+        limiter: Limiter,
+        store: Store,
     ) -> None:
         self._values: dict[str, Callable[[str], pulumi.Input[str]]] = {
             "EDGE_SECRET": lambda owner: keys.all(f"{owner}-edge-secret"),
@@ -49,7 +59,24 @@ class Bindings:
             "TURSO_API_TOKEN": lambda _: config.turso_token,
             "TURSO_ORGANIZATION": lambda _: config.turso_organization,
             "TURSO_GROUP": lambda _: store.group,
+            "TURSO_DATABASES_MOST": lambda _: str(store.databases_most),
+            "AUTH_URL": lambda _: people.issuer,
+            "AUTH_SECRET_KEY": lambda _: people.secret_key,
+            "SITE_URL": lambda _: base_url(config.domain),
+            "SMTP_HOST": lambda _: config.smtp_host,
+            "SMTP_PORT": lambda _: str(config.smtp_port),
+            "SMTP_USER": lambda _: config.smtp_user,
+            "SMTP_PASSWORD": lambda _: config.smtp_password,
+            "MAIL_FROM": lambda _: config.mail_from,
+            "OPERATOR_EMAIL": lambda _: config.operator_email,
+            "OIDC_CERTS_URL": lambda _: google_api(config, "www") + "/oauth2/v3/certs",
+            "SECRETS_PREFIX": lambda owner: f"projects/{config.project}/secrets/{owner}-",  # components/secrets.py
+            "SECRET_MANAGER_URL": lambda _: google_api(config, "secretmanager"),
         }
+
+    def offer(self, name: str, value: pulumi.Input[str]) -> None:
+        """A value that is known only once some of the functions are there."""
+        self._values[name] = lambda _: value
 
     @property
     def names(self) -> frozenset[str]:

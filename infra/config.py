@@ -52,6 +52,18 @@ class Profile(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """An OAuth app of ours at GitHub or Google, made by hand: neither can be declared."""
+
+    client_id: str
+    secret: pulumi.Output[str]
+
+
+SIGN_IN = ("github", "google")
+"""Who else may say who somebody is. Each is on when its app is configured."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StackConfig:
     """Everything that differs between stacks. Tokens are secret Outputs; everything else is plain."""
 
@@ -69,6 +81,14 @@ class StackConfig:
     turso_organization: str
     turso_api: str
     turso_token: pulumi.Output[str]
+    google_api: str | None
+    smtp_host: str
+    smtp_port: int
+    smtp_user: str
+    smtp_password: pulumi.Output[str]
+    mail_from: str
+    operator_email: str
+    sign_in: Mapping[str, SignIn]
 
     @property
     def api_host(self) -> str:
@@ -84,10 +104,11 @@ def load() -> StackConfig:
     reader = _Reader()
     cloud = reader.choice("cloud", Cloud, "which cloud this stack is for", "real")
     region = reader.text("gcp:region", "Google's region", "us-east4", default="us-east4")
+    domain = reader.text("domain", "the zone that Cloudflare serves", "memorygraph.dev")
     config = StackConfig(
         cloud=cloud,
         profile=reader.choice("profile", Profile, "the vendors' plans", "frugal", default=Profile.FRUGAL),
-        domain=reader.text("domain", "the zone that Cloudflare serves", "memorygraph.dev"),
+        domain=domain,
         project=reader.text("gcp:project", "the Google project", "memorygraph-prod"),
         region=region,
         aws_region=reader.text(
@@ -104,6 +125,14 @@ def load() -> StackConfig:
         turso_organization=reader.text("tursoOrganization", "the slug of the Turso organization", "SLUG"),
         turso_api=reader.url("memorygraph:tursoApi", cloud, "https://api.turso.tech"),
         turso_token=reader.token("memorygraph:tursoToken", cloud, "Turso's platform API token"),
+        google_api=reader.google(cloud),
+        smtp_host=reader.text("smtpHost", "the server that sends our mails", "smtp.example.com"),
+        smtp_port=reader.port("smtpPort", 465),
+        smtp_user=reader.text("smtpUser", "the account at the mail server", "USER"),
+        smtp_password=reader.token("smtpPassword", cloud, "the password of the account at the mail server"),
+        mail_from=reader.text("mailFrom", "who our mails are from", domain, default=f"hello@mail.{domain}"),
+        operator_email=reader.text("operatorEmail", "where the operator is told of trouble", "you@example.com"),
+        sign_in=MappingProxyType({name: app for name in SIGN_IN if (app := reader.sign_in(name, cloud))}),
     )
     # Read by providers, not by the program; checked here so that all mistakes appear together.
     reader.url("memorygraph:supabaseApi", cloud, "https://api.supabase.com")
@@ -155,6 +184,28 @@ class _Reader:
         if text is None or text in ("true", "false"):
             return default if text is None else text == "true"
         return self._fault(f"{key} is {text!r}, not true or false", f"{key} {str(default).lower()}", default)
+
+    def google(self, cloud: Cloud) -> str | None:
+        """Where the local cloud stands in for Google's APIs; None for the real ones, which have a host each."""
+        return self.url("googleApi", cloud, "") if cloud is Cloud.LOCAL else None
+
+    def port(self, key: str, default: int) -> int:
+        text = self._get(key)
+        if text is None or (text.isdecimal() and 0 < int(text) < 65536):
+            return default if text is None else int(text)
+        return self._fault(f"{key} is {text!r}, not a port", f"{key} {default}", default)
+
+    def sign_in(self, name: str, cloud: Cloud) -> SignIn | None:
+        """The OAuth app at `name`, if there is one: both of its values, or neither."""
+        client_id, secret = self._get(f"{name}ClientId"), self._get(f"{name}ClientSecret")
+        if not client_id and not secret:
+            return None
+        if not client_id:
+            return self._fault(f"{name}ClientId is missing: the OAuth app at {name}", f"{name}ClientId ID", None)
+        return SignIn(
+            client_id=client_id,
+            secret=self.token(f"{name}ClientSecret", cloud, f"the secret of the OAuth app at {name}"),
+        )
 
     def token(self, key: str, cloud: Cloud, meaning: str, *, variable: str | None = None) -> pulumi.Output[str]:
         """A credential. On the real cloud it must be stored encrypted; the local cloud's is a public word."""

@@ -11,12 +11,16 @@ import pulumi
 
 from infra.components.keys import Keys
 from infra.config import StackConfig
+from infra.providers.logins import login
 from infra.providers.migrations import digest
 from infra.providers.resources import Schema, SupabaseProject
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """`url(reader)` is the secret database URL of one function's own role, through the transaction pooler."""
+    """`url(reader)` is the secret database URL of one function's own role, through the transaction pooler; `ref` names
+    the project."""
+
+    ref: pulumi.Output[str]
 
     def __init__(
         self,
@@ -41,11 +45,22 @@ class ControlPlane(pulumi.ComponentResource):
             database_url=project.session_url,
             runtime_url=project.transaction_url,
             digest=digest(),
-            roles={reader: keys.newest(f"{reader}-database-password") for reader in readers},
+            roles={
+                login(reader, number): password
+                for reader in readers
+                for number, password in keys.generations(password_of(reader)).items()
+            },
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self.ref = project.ref
         self._urls = schema.urls
+        self._logins = {reader: login(reader, next(iter(keys.generations(password_of(reader))))) for reader in readers}
         self.register_outputs({})
 
     def url(self, reader: str) -> pulumi.Output[str]:
-        return pulumi.Output.secret(self._urls.apply(lambda urls: urls[reader]))
+        return pulumi.Output.secret(self._urls.apply(lambda urls: urls[self._logins[reader]]))
+
+
+def password_of(reader: str) -> str:
+    """The key that is a reader's password."""
+    return f"{reader}-database-password"

@@ -3,8 +3,9 @@
 Another runtime (a Cloud Run service from a zip or an image) would be another version of this one file.
 
 Two identities, because who builds needs rights that who runs must not have. The build account is our own: the
-project's default one lacks them in new organizations, and the first deployment then fails. Anyone may invoke the
-service; the function itself refuses whatever the edge has not signed, before it does anything else.
+project's default one lacks them in new organizations, and the first deployment then fails. Anyone may invoke a
+function behind the edge; it refuses by itself whatever the edge has not signed, before it does anything else. One that
+only Google calls has a `caller`, and nobody else may invoke it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ BUILD_ROLES = ("roles/logging.logWriter", "roles/artifactregistry.writer")
 
 
 class FunctionService(pulumi.ComponentResource):
-    """`url` is where the edge reaches the function; `edge_secret` is what it must sign with."""
+    """`url` is where it is reached, `edge_secret` what the edge must sign with, `runner` its identity, for grants."""
 
     function: Function
     url: pulumi.Output[str]
     edge_secret: pulumi.Input[str]
+    runner: pulumi.Output[str]
+    invocable: pulumi.Resource
 
     def __init__(
         self,
@@ -39,19 +42,22 @@ class FunctionService(pulumi.ComponentResource):
         config: StackConfig,
         google: GoogleProject,
         environment: Environment,
+        *,
+        caller: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("memorygraph-cloud:components:FunctionService", function.name, None, opts)
         self.function = function
         self.edge_secret = environment.secret["EDGE_SECRET"]
         runner = self._account("run", f"Runs {function.name}", google)
+        self.runner = member(runner)
         builder = self._account("build", f"Builds {function.name}", google)
         archive = self._archive(google)
         secrets = FunctionSecrets(
             function.name,
             config,
             environment.secret,
-            reader=_member(runner),
+            reader=self.runner,
             apis=google.ready,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -87,13 +93,13 @@ class FunctionService(pulumi.ComponentResource):
                 parent=self, depends_on=[*self._build_grants(builder, config, google), *secrets.ready]
             ),
         )
-        gcp.cloudrunv2.ServiceIamMember(
+        self.invocable = gcp.cloudrunv2.ServiceIamMember(
             f"{function.name}-invoker",
             name=service.name,  # the Cloud Run service under a function has the function's name
             location=config.region,
             role="roles/run.invoker",
-            member="allUsers",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=google.public),
+            member="allUsers" if caller is None else caller,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=google.public if caller is None else []),
         )
         self.url = service.service_config.apply(_uri)
         self.register_outputs({})
@@ -128,7 +134,7 @@ class FunctionService(pulumi.ComponentResource):
                 f"{name}-build-{role.rpartition('.')[2].lower()}",
                 project=config.project,
                 role=role,
-                member=_member(builder),
+                member=member(builder),
                 opts=child,
             )
             for role in BUILD_ROLES
@@ -138,7 +144,7 @@ class FunctionService(pulumi.ComponentResource):
                 f"{name}-build-source",
                 bucket=google.bucket,
                 role="roles/storage.objectViewer",
-                member=_member(builder),
+                member=member(builder),
                 opts=child,
             )
         )
@@ -152,5 +158,6 @@ def _uri(service: gcp.cloudfunctionsv2.outputs.FunctionServiceConfig | None) -> 
     return service.uri
 
 
-def _member(account: gcp.serviceaccount.Account) -> pulumi.Output[str]:
+def member(account: gcp.serviceaccount.Account) -> pulumi.Output[str]:
+    """How grants name an account."""
     return account.email.apply(lambda email: f"serviceAccount:{email}")

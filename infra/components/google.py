@@ -11,6 +11,8 @@ APIS = (
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "cloudtasks.googleapis.com",
     "iam.googleapis.com",
     "logging.googleapis.com",
     "run.googleapis.com",
@@ -18,6 +20,12 @@ APIS = (
     "storage.googleapis.com",
 )
 """Every resource of a function waits for all of them: a call right after an API is switched on fails."""
+
+
+def google_api(config: StackConfig, name: str) -> str:
+    """The address of one of Google's APIs, such as `cloudtasks`. The local cloud stands in for all of them at one."""
+    return config.google_api or f"https://{name}.googleapis.com"
+
 
 PUBLIC_POLICY = "iam.allowedPolicyMemberDomains"
 

@@ -34,9 +34,21 @@ class Keys(pulumi.ComponentResource):
         """The secret text of all generations of one key, newest first, separated by a space."""
         return pulumi.Output.secret(pulumi.Output.all(*self._made(name)).apply(" ".join))
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Every key that was asked for: `lasting` when its old generation cannot be dropped, else `passing`."""
+        return {name: "lasting" if name in LASTING else "passing" for name in self._generations}
+
+    def generations(self, name: str) -> dict[int, pulumi.Output[str]]:
+        """The secret text of each generation of one key, by its number, newest first."""
+        return dict(zip(self._numbers(name), self._made(name), strict=True))
+
+    def _numbers(self, name: str) -> tuple[int, ...]:
+        return self._rotation.get(name, (1,))
+
     def _made(self, name: str) -> list[pulumi.Output[str]]:
         if name not in self._generations:
             opts = pulumi.ResourceOptions(parent=self, protect=name in self._protected)
-            numbers = self._rotation.get(name, (1,))
-            self._generations[name] = [Key(f"{name}-{number}", opts=opts).value for number in numbers]
+            keys = [Key(f"{name}-{number}", opts=opts) for number in self._numbers(name)]
+            self._generations[name] = [key.value for key in keys]
         return self._generations[name]

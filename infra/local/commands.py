@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from types import FrameType
 
-from infra.local import accounts, inspection, lifecycle, lock, workshop
+from infra.local import accounts, inspection, lifecycle, lock, mails, rotation, workshop
 from infra.local.install import install
 from infra.local.places import DEFAULT_ROOT, Places
 from infra.local.progress import Progress
@@ -28,6 +28,9 @@ LOCKED: dict[str, Command] = {
     "refresh": lambda places, progress, _: lifecycle.refresh(places, progress),
     "key": lambda places, progress, given: accounts.key(places, progress, given.plan),
     "revoke": lambda places, progress, given: accounts.revoke(places, progress, given.key),
+    "jobs": lambda places, progress, given: accounts.jobs(places, progress, given.state),
+    "revive": lambda places, progress, given: accounts.revive(places, progress, given.job),
+    "rotate": lambda places, progress, given: rotation.rotate(places, progress, given.secret),
     "install": lambda places, progress, _: install(places, progress, client=True),
 }
 """Commands that take turns on one LOCAL_ROOT."""
@@ -35,6 +38,7 @@ LOCKED: dict[str, Command] = {
 UNLOCKED: dict[str, Command] = {
     "status": lambda places, _progress, _given: inspection.status(places),
     "logs": lambda places, _progress, given: inspection.logs(places, given.part, follow=given.follow),
+    "mail": lambda places, _progress, given: mails.show(places, given.to),
     "engine": lambda places, progress, _: workshop.build_engine(places, progress),
     "test": lambda places, progress, given: workshop.test(places, progress, given.arguments),
     "bench": lambda places, progress, given: workshop.bench(places, progress, given.arguments),
@@ -86,6 +90,14 @@ def parse(words: list[str]) -> argparse.Namespace:
         elif name == "logs":
             command.add_argument("--part", default="")
             command.add_argument("--follow", action="store_true")
+        elif name == "jobs":
+            command.add_argument("--state", default=os.environ.get("STATE", ""))
+        elif name == "revive":
+            command.add_argument("--job", default=os.environ.get("JOB", ""))
+        elif name == "rotate":
+            command.add_argument("--secret", default=os.environ.get("SECRET", ""))
+        elif name == "mail":
+            command.add_argument("--to", default=os.environ.get("TO", ""))
         elif name in ("export", "import"):
             command.add_argument("--file", default=os.environ.get("FILE", ""))
         elif name in ("bench", "test"):

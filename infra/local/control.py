@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from typing import Any
+from urllib.parse import quote
 
 from infra.local import processes
 from infra.local.places import Places
@@ -37,7 +38,7 @@ def ask_to_stop(cloud: Record) -> None:
 
 
 def addresses(cloud: Record) -> dict[str, str | None]:
-    """Where the local cloud serves: `edge_url` (None before a Worker is declared), `supabase_api`, `turso_api`."""
+    """Where the local cloud serves: `edge_url` (None before a Worker is declared) and what `stack.ADDRESSES` names."""
     found: dict[str, str | None] = _answer(cloud, "/addresses")
     return found
 
@@ -45,6 +46,12 @@ def addresses(cloud: Record) -> dict[str, str | None]:
 def status(cloud: Record) -> dict[str, Any]:
     """`parts` (name, kind, state, pid, port, restarts, and perhaps detail) and `resources`, how many are held."""
     found: dict[str, Any] = _answer(cloud, "/status")
+    return found
+
+
+def messages(cloud: Record, to: str = "") -> list[dict[str, Any]]:
+    """The mails that were sent, the newest first: id, received_at, from, to, subject, headers, text, html."""
+    found: list[dict[str, Any]] = _answer(cloud, f"/mail/messages?to={quote(to)}")["messages"]
     return found
 
 

@@ -144,7 +144,7 @@ def remove_data(places: Places) -> None:
     for path in places.cloud.iterdir() if places.cloud.exists() else ():
         if path != places.logs:
             _remove(path)
-    for path in (places.driver_state, places.env, places.cloud_record, places.host_record):
+    for path in (places.driver_state, places.env, places.rotation, places.cloud_record, places.host_record):
         path.unlink(missing_ok=True)
 
 

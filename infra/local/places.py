@@ -67,6 +67,11 @@ class Places:
         return self.root / "env"
 
     @property
+    def rotation(self) -> Path:
+        """Generations of the keys that were rotated (infra/local/rotation.py)."""
+        return self.root / "rotation.json"
+
+    @property
     def pulumi_env(self) -> Path:
         return self.root / "pulumi.env"
 

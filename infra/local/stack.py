@@ -1,7 +1,8 @@
 """The configuration of the stack `local`: what an operator would set with `pulumi config set`, for the local cloud.
 
-Its credentials are the word "local", which opens nothing anywhere (infra/config.py), so they stand in plain text. The
-file lies in LOCAL_ROOT; PULUMI_OPTION_CONFIG_FILE points Pulumi at it. Pulumi itself adds the line `encryptionsalt`.
+Its credentials are the word "local", which opens nothing anywhere (infra/config.py), so they stand in plain text. Only
+the password of its mail server opens something: that server, on this machine. The file lies in LOCAL_ROOT;
+PULUMI_OPTION_CONFIG_FILE points Pulumi at it. Pulumi itself adds the line `encryptionsalt`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,20 @@ LOCAL_CONFIG: Mapping[str, str] = {
     "upstash:apiKey": "local",
     "memorygraph:supabaseToken": "local",
     "memorygraph:tursoToken": "local",
+    "operatorEmail": "operator@memorygraph.localhost",
 }
-"""Key -> value; a key without a namespace is the project's. The addresses of the stand-ins are added at each start."""
+"""Key -> value; a key without a namespace is the project's. `ADDRESSES` are added at each start."""
+
+ADDRESSES: Mapping[str, str] = {
+    "memorygraph:supabaseApi": "supabase_api",
+    "memorygraph:tursoApi": "turso_api",
+    "googleApi": "google_api",
+    "smtpHost": "smtp_host",
+    "smtpPort": "smtp_port",
+    "smtpUser": "smtp_user",
+    "smtpPassword": "smtp_password",
+}
+"""Key -> what the daemon calls it."""
 
 
 def project(places: Places) -> str:
@@ -44,11 +57,13 @@ def project(places: Places) -> str:
 def config(places: Places, addresses: Mapping[str, str | None]) -> dict[str, str]:
     """The whole configuration by full key. `addresses` is what the daemon answers to GET /addresses."""
     values = {**LOCAL_CONFIG}
-    for key, address in (("memorygraph:supabaseApi", "supabase_api"), ("memorygraph:tursoApi", "turso_api")):
+    for key, address in ADDRESSES.items():
         value = addresses.get(address)
         if not value:
             raise Trouble(f"The local cloud does not say where it serves {address}. See `make logs`.")
         values[key] = value
+    if places.rotation.exists():
+        values["rotation"] = places.rotation.read_text()
     name = project(places)
     return {key if ":" in key else f"{name}:{key}": value for key, value in values.items()}
 

@@ -41,6 +41,12 @@ LOCAL = {
     "memorygraph:supabaseToken": "local",
     "memorygraph:tursoApi": "http://127.0.0.1:20002",
     "memorygraph:tursoToken": "local",
+    "memorygraph-cloud:googleApi": "http://127.0.0.1:20003",
+    "memorygraph-cloud:smtpHost": "127.0.0.1",
+    "memorygraph-cloud:smtpPort": "20004",
+    "memorygraph-cloud:smtpUser": "local",
+    "memorygraph-cloud:smtpPassword": "hidden-local-smtp",
+    "memorygraph-cloud:operatorEmail": "operator@memorygraph.localhost",
 }
 REAL = {
     "memorygraph-cloud:cloud": "real",
@@ -54,8 +60,18 @@ REAL = {
     "upstash:apiKey": "hidden-upstash",
     "memorygraph:supabaseToken": "hidden-supabase",
     "memorygraph:tursoToken": "hidden-turso",
+    "memorygraph-cloud:smtpHost": "smtp.example.com",
+    "memorygraph-cloud:smtpUser": "memorygraph",
+    "memorygraph-cloud:smtpPassword": "hidden-smtp",
+    "memorygraph-cloud:operatorEmail": "ops@memorygraph.dev",
 }
-SECRET_KEYS = ["cloudflare:apiToken", "upstash:apiKey", "memorygraph:supabaseToken", "memorygraph:tursoToken"]
+SECRET_KEYS = [
+    "cloudflare:apiToken",
+    "upstash:apiKey",
+    "memorygraph:supabaseToken",
+    "memorygraph:tursoToken",
+    "memorygraph-cloud:smtpPassword",
+]
 
 LOG = logging.getLogger("tests.infra.program")
 
@@ -111,7 +127,8 @@ class Graph:
 
 
 def _email(inputs: Wire) -> Wire:
-    return {"email": f"{inputs['accountId']}@project.iam.gserviceaccount.com"}
+    email = f"{inputs['accountId']}@project.iam.gserviceaccount.com"
+    return {"email": email, "name": f"projects/project/serviceAccounts/{email}"}
 
 
 COMPUTED: dict[str, Callable[[Wire], Wire]] = {
@@ -127,6 +144,13 @@ COMPUTED: dict[str, Callable[[Wire], Wire]] = {
         "sessionUrl": secret("hidden-session"),
         "transactionUrl": secret("hidden-transaction"),
     },
+    "AuthSettings": lambda _: {
+        "apiUrl": "https://ref.supabase.co",
+        "issuer": "https://ref.supabase.co/auth/v1",
+        "publishableKey": "sb_publishable_test",
+        "secretKey": secret("hidden-auth"),
+    },
+    "Queue": lambda _: {"name": "jobs-0123456"},
     "Schema": lambda inputs: {
         "version": 1,
         "urls": secret({role: f"postgresql://{role}:hidden" for role in plain(inputs["roles"])}),

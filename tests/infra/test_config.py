@@ -53,9 +53,9 @@ def test_every_mistake_is_named_at_once_with_what_mends_it() -> None:
     with pytest.raises(ConfigError) as failure:
         load({f"{OURS}cloud": "moon", f"{OURS}profile": "rich", f"{OURS}protect": "yes", "gcp:region": "us-east4"})
     lines = str(failure.value).splitlines()
-    assert lines[0] == "The configuration of this stack needs 13 changes:"
+    assert lines[0] == "The configuration of this stack needs 17 changes:"
     fixes = [line.strip() for line in lines if line.startswith("      ")]
-    assert len(fixes) == 13
+    assert len(fixes) == 17
     assert all(fix.startswith("pulumi config set ") for fix in fixes)
     assert "pulumi config set domain memorygraph.dev" in fixes
     assert "pulumi config set gcp:project memorygraph-prod" in fixes
@@ -86,15 +86,15 @@ def test_what_a_vendors_provider_reads_from_the_environment_may_be_there(
 
 @pytest.mark.parametrize("key", program.SECRET_KEYS)
 def test_a_credential_in_plain_text_is_refused(key: str) -> None:
-    with pytest.raises(ConfigError, match=f"{key} is stored as plain text") as failure:
+    with pytest.raises(ConfigError, match=f"{key.removeprefix(OURS)} is stored as plain text") as failure:
         load(program.REAL, plain=[key])
-    assert f"pulumi config set --secret {key}" in str(failure.value)
+    assert f"pulumi config set --secret {key.removeprefix(OURS)}" in str(failure.value)
     assert program.REAL[key] not in str(failure.value)
 
 
 @pytest.mark.parametrize("key", program.SECRET_KEYS)
 def test_the_local_clouds_word_opens_nothing_real(key: str) -> None:
-    with pytest.raises(ConfigError, match=f"{key} is the local cloud's word 'local'"):
+    with pytest.raises(ConfigError, match=f"{key.removeprefix(OURS)} is the local cloud's word 'local'"):
         load({**program.REAL, key: "local"})
 
 
@@ -142,6 +142,24 @@ def test_a_distant_neighbour_is_warned_about(caplog: pytest.LogCaptureFixture) -
     assert "pulumi config set awsRegion us-east-1" in caplog.text
 
 
+def test_mail_comes_from_the_domain_unless_said_otherwise() -> None:
+    assert (load(program.REAL).mail_from, load(program.REAL).smtp_port) == ("hello@mail.memorygraph.dev", 465)
+    assert load({**program.REAL, f"{OURS}mailFrom": "us@example.com"}).mail_from == "us@example.com"
+    with pytest.raises(ConfigError, match="smtpPort is '65536', not a port"):
+        load({**program.REAL, f"{OURS}smtpPort": "65536"})
+
+
+def test_a_way_to_sign_in_is_on_when_its_app_is_configured() -> None:
+    assert not load(program.REAL).sign_in
+    app = {f"{OURS}githubClientId": "id", f"{OURS}githubClientSecret": "hidden"}
+    assert load({**program.LOCAL, **app}).sign_in["github"].client_id == "id"
+    with pytest.raises(ConfigError, match="githubClientSecret is stored as plain text"):
+        load({**program.REAL, **app})
+    for key in app:
+        with pytest.raises(ConfigError, match=f"{key.removeprefix(OURS)} is missing"):
+            load(without({**program.LOCAL, **app}, key))
+
+
 def test_rotation() -> None:
     found = load({**program.REAL, f"{OURS}rotation": '{"principal-seal-key": [2, 1]}'})
     assert found.rotation == {"principal-seal-key": (2, 1)}
@@ -168,5 +186,8 @@ def test_the_prod_stack_lacks_only_accounts_and_tokens() -> None:
         "supabaseOrganization",
         "tursoOrganization",
         "upstash:email",
-        *program.SECRET_KEYS,
+        "smtpHost",
+        "smtpUser",
+        "operatorEmail",
+        *(key.removeprefix(OURS) for key in program.SECRET_KEYS),
     }

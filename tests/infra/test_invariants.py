@@ -6,13 +6,15 @@ import json
 
 import pytest
 
-from declarations import FUNCTIONS, PREFIX, ProvisioningSettings
+from declarations import DEPLOYED, FUNCTIONS, PREFIX, ProvisioningSettings
 from tests.infra import program
 from tests.infra.program import Graph, Resource
 from tests.infra.wire import is_secret, plain
 
 ROLES = {
     "roles/artifactregistry.writer",
+    "roles/cloudtasks.enqueuer",
+    "roles/iam.serviceAccountUser",
     "roles/logging.logWriter",
     "roles/run.invoker",
     "roles/secretmanager.secretAccessor",
@@ -41,7 +43,7 @@ def test_every_secret_has_one_version_and_one_reader(real: Graph) -> None:
 
 
 def test_a_function_reads_its_own_secrets_only(real: Graph) -> None:
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         member = f"serviceAccount:{function.name}-run@project.iam.gserviceaccount.com"
         read = {item["secretId"] for item in real.of("SecretIamMember") if item["member"] == member}
         assert read == {
@@ -52,7 +54,7 @@ def test_a_function_reads_its_own_secrets_only(real: Graph) -> None:
 
 
 def test_each_function_has_two_identities_of_its_own(real: Graph) -> None:
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         deployed = real.one("Function", function.name)
         runner = deployed["serviceConfig"]["serviceAccountEmail"]
         builder = deployed["buildConfig"]["serviceAccount"]
@@ -61,13 +63,47 @@ def test_each_function_has_two_identities_of_its_own(real: Graph) -> None:
 
 
 def test_who_runs_may_not_build(real: Graph) -> None:
-    runners = {f"serviceAccount:{f.name}-run@project.iam.gserviceaccount.com" for f in FUNCTIONS}
-    roles = {grant["role"] for grant in _grants(real) if grant["member"] in runners}
-    assert roles == {"roles/secretmanager.secretAccessor"}
+    for function in DEPLOYED:
+        runner = f"serviceAccount:{function.name}-run@project.iam.gserviceaccount.com"
+        wakes = "TASKS_URL" in {variable.name for variable in function.settings.variables()}
+        more = {"roles/cloudtasks.enqueuer", "roles/iam.serviceAccountUser"} if wakes else set[str]()
+        roles = {grant["role"] for grant in _grants(real) if grant["member"] == runner}
+        assert roles == {"roles/secretmanager.secretAccessor"} | more, function.name
+
+
+def test_only_the_caller_of_jobs_invokes_provisioning(real: Graph) -> None:
+    caller = "jobs-call@project.iam.gserviceaccount.com"
+    assert real.one("ServiceIamMember", "provisioning-invoker")["member"] == f"serviceAccount:{caller}"
+    audience = "https://provisioning-abc.a.run.app"
+    for target in (real.one("Queue", "jobs")["httpTarget"], real.one("Job", "sweep")["httpTarget"]):
+        assert target["oidcToken"] == {"serviceAccountEmail": caller, "audience": audience}
+    service = real.one("Function", "provisioning")["serviceConfig"]["environmentVariables"]
+    assert service["OIDC_CALLER"] == caller
+
+
+def test_a_task_goes_to_provisioning_whatever_address_it_was_added_with(real: Graph) -> None:
+    override = real.one("Queue", "jobs")["httpTarget"]["uriOverride"]
+    assert override == {
+        "scheme": "HTTPS",
+        "host": "provisioning-abc.a.run.app",
+        "pathOverride": {"path": "/jobs"},
+        "uriOverrideEnforceMode": "ALWAYS",
+    }
+    assert real.one("Job", "sweep")["httpTarget"]["uri"] == "https://provisioning-abc.a.run.app/sweep"
+
+
+def test_people_sign_in_as_declared(real: Graph) -> None:
+    auth = real.one("AuthSettings", "auth")
+    settings = auth["settings"]
+    assert settings["uri_allow_list"] == "https://memorygraph.dev/**"
+    assert settings["mailer_subjects_confirmation"] == "Confirm your e-mail address"
+    assert "{{ .ConfirmationURL }}" in settings["mailer_templates_confirmation_content"]
+    assert (settings["mailer_autoconfirm"], settings["external_github_enabled"]) == (False, False)
+    assert is_secret(auth.inputs["secrets"])
 
 
 def test_variables_declared_are_variables_bound(real: Graph) -> None:
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         service = real.one("Function", function.name)["serviceConfig"]
         secret = {item["key"] for item in service["secretEnvironmentVariables"]}
         declared = function.settings.variables()
@@ -77,13 +113,13 @@ def test_variables_declared_are_variables_bound(real: Graph) -> None:
 
 def test_secret_versions_are_named_by_number(real: Graph) -> None:
     """A new version then makes a new revision; `latest` would change under a running one."""
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         for item in real.one("Function", function.name)["serviceConfig"]["secretEnvironmentVariables"]:
             assert item["version"].isdecimal()
 
 
 def test_a_function_waits_for_its_grants_and_secrets(real: Graph) -> None:
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         waits = {urn.split("::")[-1] for urn in real.one("Function", function.name).depends_on}
         assert {f"{function.name}-build-{right}" for right in ("logwriter", "writer", "source")} <= waits
         kinds = [urn.split("$")[-1].split("::")[0].rpartition(":")[2] for urn in _waits_for(real, function.name)]
@@ -103,7 +139,7 @@ def test_google_resources_wait_for_every_api(real: Graph) -> None:
 
 
 def test_sizes_are_the_declared_ones(real: Graph) -> None:
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         service, sizing = real.one("Function", function.name)["serviceConfig"], function.sizing
         assert service["availableMemory"] == f"{sizing.memory_mb}Mi"
         assert service["availableCpu"] == str(sizing.cpu)
@@ -165,7 +201,7 @@ def test_secret_values_are_secret_wherever_they_go(real: Graph) -> None:
 
 
 def test_each_function_logs_into_the_database_as_itself(real: Graph) -> None:
-    for function in FUNCTIONS:
+    for function in DEPLOYED:
         assert (
             real.one("SecretVersion", f"{function.name}-database-url")["secretData"]
             == f"postgresql://{function.name}:hidden"

@@ -44,7 +44,7 @@ def checkout(places: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[Places
     places.python.parent.mkdir(parents=True)
     places.python.symlink_to(sys.executable)
     monkeypatch.setattr(engine, "find", lambda _places: None)
-    answer = {"edge_url": None, "supabase_api": "http://127.0.0.1:1", "turso_api": "http://127.0.0.1:2"}
+    answer = {"edge_url": None, **dict.fromkeys(stack.ADDRESSES.values(), "http://127.0.0.1:1")}
     monkeypatch.setattr(control, "addresses", lambda _cloud: answer)
     yield places
     for module in (CLOUD, HOST):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from infra.local import stack
 from infra.local.places import Places
-from infra.local.stack import LOCAL_CONFIG
+from infra.local.stack import ADDRESSES, LOCAL_CONFIG
 
-ADDRESSES = {"edge_url": None, "supabase_api": "http://127.0.0.1:1", "turso_api": "http://127.0.0.1:2"}
+SERVED = {"edge_url": None, **{name: f"value of {name}" for name in ADDRESSES.values()}}
 
 
 def test_every_key_is_written_in_full(places: Places) -> None:
-    values = stack.config(places, ADDRESSES)
+    values = stack.config(places, SERVED)
     assert values["memorygraph-cloud:cloud"] == "local"
     assert values["gcp:project"] == "memorygraph-local"
-    assert values["memorygraph:supabaseApi"] == "http://127.0.0.1:1"
-    assert len(values) == len(LOCAL_CONFIG) + 2
+    assert values["memorygraph:supabaseApi"] == "value of supabase_api"
+    assert values["memorygraph-cloud:smtpPort"] == "value of smtp_port"
+    assert len(values) == len(LOCAL_CONFIG) + len(ADDRESSES)
 
 
 def test_what_pulumi_wrote_is_kept_and_ours_is_replaced(places: Places) -> None:

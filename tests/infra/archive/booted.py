@@ -66,9 +66,13 @@ def environment(function: Function) -> dict[str, str]:
         "DATABASE_URL": "postgresql://memories:x@127.0.0.1:1/postgres?sslmode=disable",
     }
     return {
-        variable.name: values.get(variable.name, key if variable.secret else "http://127.0.0.1:1")
+        variable.name: values.get(variable.name, key if variable.secret else _plain(variable.name))
         for variable in function.settings.variables()
     }
+
+
+def _plain(name: str) -> str:
+    return "1" if name.endswith(("_PORT", "_MOST")) else "http://127.0.0.1:1"
 
 
 @contextmanager
