@@ -25,6 +25,9 @@ from core.principals import LEASE_SECONDS, LEASES, SHARED_SECONDS, Admitted, Fin
 from core.problems import Forbidden, Unauthorized, Unavailable
 from declarations import Access
 
+RENEW_SECONDS = 1.0
+"""Between two look-ups of one credential past the caches."""
+
 __all__ = ["LEASE_SECONDS", "SHARED_SECONDS", "Admission", "Admitted"]
 
 _NO_KEY = "No API key was sent. Send yours as `X-API-Key: mg_...` or `Authorization: Bearer mg_...`."
@@ -123,16 +126,17 @@ class Admission:
     ) -> Principal | None:
         """The principal of a request that was admitted, past both caches, because its store refused its address.
 
-        None when this was done for the credential a moment ago: then the caches are not to blame. No call is counted.
-        Raises as `identify` and `allow` do.
+        When this was done for the credential a moment ago, what came of it; None when nothing is known any more. No
+        call is counted. Raises as `identify` and `allow` do.
         """
         sent = self._sent(api_key, authorization)
         if sent is None:
             return None
         name, find = await self._named(*sent, workspace)
         if self._renewed.get(name):
-            return None
-        self._renewed.put(name, True, self.monotonic() + LEASE_SECONDS)  # noqa: FBT003  the value of a set
+            known = self.principals.leased(name)
+            return known.principal if isinstance(known, Admitted) else None
+        self._renewed.put(name, True, self.monotonic() + RENEW_SECONDS)  # noqa: FBT003  the value of a set
         principal = _admitted(await self.principals.look_up(name, find, shared=False)).principal
         _judge(principal, access)
         return principal

@@ -11,12 +11,14 @@ everything that the edge adds.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
@@ -38,6 +40,10 @@ from core.settings import SettingsError
 from declarations import Function, Route
 
 Handler = Callable[["Call", Any], Awaitable[Response]]
+
+PASSING_SECONDS = 10.0
+"""How long a request waits for a workspace that moves (DESIGN, section 5); its fence lasts 5 at most."""
+PASSING_PAUSE_SECONDS = 0.25
 
 
 class Handlers(Protocol):
@@ -207,12 +213,30 @@ class Pipeline:
         except Unavailable as problem:
             if not problem.stale_address:
                 raise
-            renewed = await admission.renew(*credentials, route.access, workspace=workspace)
-            if renewed is None or renewed == call.principal:
-                raise
-            # The store moved or its token was renewed, so nothing was done yet.
-            call.principal = progress.principal = renewed
-            return await handler(call, self._service)
+            renew = partial(admission.renew, *credentials, route.access, workspace=workspace)
+            return await self._again(problem, call, progress, renew)
+
+    async def _again(
+        self, problem: Unavailable, call: Call, progress: _Progress, renew: Callable[[], Awaitable[Principal | None]]
+    ) -> Response:
+        """Handle a request again whose store refused its address: it moved, or its token was renewed. So nothing was
+        done yet. While the store is moving, the request waits."""
+        handler = self._handlers[call.route.handler]
+        ends = time.monotonic() + (PASSING_SECONDS if problem.passing else 0.0)
+        while True:
+            renewed = await renew()
+            if renewed is not None and renewed != call.principal:
+                call.principal = progress.principal = renewed
+            elif time.monotonic() >= ends:
+                raise problem
+            else:
+                await asyncio.sleep(PASSING_PAUSE_SECONDS)
+            try:
+                return await handler(call, self._service)
+            except Unavailable as again:
+                if not again.passing or time.monotonic() >= ends:
+                    raise
+                problem = again
 
 
 def _tools(function: Function) -> Tools:

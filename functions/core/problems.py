@@ -121,11 +121,13 @@ class Unavailable(_Later):
     """A part that the request needs does not answer. `part` names it for the log, not for the caller.
 
     `stale_address`: the store refused our address or token, so what is remembered of the principal may be out of date.
+    `passing`: as while a workspace moves, it is over in seconds, which a request may wait for.
     """
 
     status = 503
     title = "Service unavailable"
     stale_address: ClassVar[bool] = False
+    passing: ClassVar[bool] = False
 
     def __init__(self, detail: str, *, part: str, retry_after_seconds: int = 2) -> None:
         super().__init__(detail, retry_after_seconds=retry_after_seconds)

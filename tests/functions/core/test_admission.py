@@ -260,7 +260,8 @@ async def test_renew_goes_past_both_caches_but_not_twice(gate: Gate) -> None:
     after = await gate.admission.renew(key, None, Access.READ)
     assert after is not None
     assert after.store.url == "http://new.localhost:1"
-    assert await gate.admission.renew(key, None, Access.READ) is None
+    gate.directory.keys[keys.hash_key(key)] = replace(moved, store_url="http://newest.localhost:1", version=5)
+    assert await gate.admission.renew(key, None, Access.READ) == after
     assert await admitted(gate.process(), key) == after
 
 

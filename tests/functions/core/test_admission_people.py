@@ -143,11 +143,11 @@ async def test_the_name_of_a_person_is_no_key(gate: Gate) -> None:
     for named in (WORKSPACE, ""):
         text = f"person {ACCOUNT} {named}"
         assert keys.hash_key(text) == person_name(ACCOUNT, named or None)
-        for sent in ((text, None), (None, f"Bearer {text}")):
+        for key, authorization in ((text, None), (None, f"Bearer {text}")):
             with pytest.raises(Unauthorized, match="not valid"):
-                await admit_to(gate.admission, *sent, Access.READ)
+                await admit_to(gate.admission, key, authorization, Access.READ)
             with pytest.raises(Unauthorized, match="not valid"):
-                await gate.admission.renew(*sent, Access.READ)
+                await gate.admission.renew(key, authorization, Access.READ)
 
 
 async def test_a_forged_token_asks_nobody(gate: Gate) -> None:
@@ -226,7 +226,9 @@ async def test_renew_goes_past_the_caches_for_people_too(gate: Gate) -> None:
     assert renewed is not None
     assert (renewed.store.url, renewed.store.epoch) == ("http://new.localhost:1", 2)
     assert (await admit(gate.admission, token)).store.epoch == 2
-    assert await gate.admission.renew(None, f"Bearer {token}", Access.READ) is None
+    asked = gate.directory.asked
+    assert await gate.admission.renew(None, f"Bearer {token}", Access.READ) == renewed
+    assert gate.directory.asked == asked
 
 
 async def test_an_account_route_needs_the_scope(gate: Gate) -> None:

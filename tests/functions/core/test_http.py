@@ -15,7 +15,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from core import problems
+from core import admission, http, problems
 from core.adapters.postgres import Postgres
 from core.bootstrap import Tools
 from core.http import Call, serve
@@ -414,6 +414,44 @@ async def test_a_caller_whose_store_moved_is_admitted_again(site: Site) -> None:
     answer = await call(app, "POST", PREFIX + "/things", key=site.key, body={"a": 1})
     assert (answer.status, answer.json()) == (200, {"a": 1})
     assert seen == ["http://db.localhost:1", "http://new.localhost:1"]
+
+
+class Moving(Moved):
+    passing = True
+
+
+async def test_a_request_waits_for_a_workspace_that_moves(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PASSING_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(admission, "RENEW_SECONDS", 0.0)
+    seen: list[str] = []
+
+    async def write(call: Call, _service: Service) -> Response:
+        seen.append(call.caller.store.url)
+        if len(seen) == 3:
+            move_store(site)
+        if "new" not in seen[-1]:
+            raise Moving("moving", part="store")
+        return call.reply(await call.json())
+
+    answer = await call(_app_with(site, write=write), "POST", PREFIX + "/things", key=site.key, body={"a": 1})
+    assert (answer.status, answer.json()) == (200, {"a": 1})
+    assert seen == [*["http://db.localhost:1"] * 3, "http://new.localhost:1"]
+
+
+async def test_it_does_not_wait_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PASSING_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(http, "PASSING_SECONDS", 0.02)
+    calls = 0
+
+    async def write(_call: Call, _service: Service) -> Response:
+        nonlocal calls
+        calls += 1
+        raise Moving("moving", part="store")
+
+    answer = await call(_app_with(site, write=write), "POST", PREFIX + "/things", key=site.key, body={})
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert calls > 1
 
 
 async def test_a_store_that_refuses_for_another_reason_is_asked_once(site: Site) -> None:
