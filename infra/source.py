@@ -1,8 +1,8 @@
 """What a function's archive holds: an explicit list of files, and a hash of their contents.
 
 The archive's root has `main.py`, `NAME/`, `core/`, the function's further `packages`, `declarations.py` and
-`requirements.txt`, so the import names are those of the repository. Only files of `SUFFIXES` are listed: a folder as an archive would take `__pycache__` along and
-change its hash with every run.
+`requirements.txt`, so the import names are those of the repository. Only files of `SUFFIXES` are listed: a folder as an
+archive would take `__pycache__` along and change its hash with every run.
 
 `declarations.py` is the one file that is not taken as it is: each `sizing=...` is cut out of it. How much memory a
 function has is the platform's affair; were it in the archive, changing it would deploy every function anew.

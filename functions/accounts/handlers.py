@@ -82,12 +82,13 @@ def build(tools: Tools) -> Services:
     assert isinstance(settings, AccountsSettings), "the function's own settings"
     accounts = ControlAccounts(tools.postgres)
     outdated = Outdated(tools.admission.principals.cache, tools.wake)
-    links = Links(settings.site_url)
+    tag_secrets = settings.key_tag_secret.reveal().split()
+    links = Links(settings.site_url, tag_secrets)
     stores = StoresByKind(sqlite=SqliteStores(tools.databases), postgres=PostgresStores(tools.postgres))
     sealer = Sealer(settings.store_seal_key, "STORE_SEAL_KEY")
     return Services(
         accounts=AccountService(accounts, outdated, links),
-        keys=KeyService(ControlKeys(tools.postgres), outdated, tools.clock, settings.key_tag_secret.reveal().split()),
+        keys=KeyService(ControlKeys(tools.postgres), outdated, tools.clock, tag_secrets),
         workspaces=WorkspaceService(ControlWorkspaces(tools.postgres), outdated, links),
         usage=UsageService(accounts, stores, tools.clock),
         archive=ArchiveService(accounts, stores, sealer, tools.clock),

@@ -13,6 +13,7 @@ RETRY_SECONDS = 5
 DAY_RETRY_SECONDS = 3600
 
 _PLAN = TEAM.name.capitalize()
+_NO_LINK = "This link is not valid any more. Ask for the erasure again, and use the newest mail."
 
 _REFUSALS: dict[str, tuple[type[Problem], str]] = {
     "MGNOA": (Unauthorized, "This account is closed."),
@@ -68,7 +69,7 @@ _REFUSALS: dict[str, tuple[type[Problem], str]] = {
         Conflict,
         "No e-mail address is known for this account, so its erasure cannot be confirmed. Sign in on the site once.",
     ),
-    "MGTOK": (NotFound, "This link is not valid any more. Ask for the erasure again, and use the newest mail."),
+    "MGTOK": (NotFound, _NO_LINK),
 }
 
 
@@ -94,6 +95,11 @@ def refusal(sqlstate: str | None) -> Problem | None:
         return Invalid.naming({"settings": "may take 4 KiB together. Remove some by sending them as null"})
     kind, detail = _REFUSALS.get(sqlstate or "", (None, ""))
     return kind(detail) if kind else None
+
+
+def no_link() -> NotFound:
+    """The token of an erasure is none of ours."""
+    return NotFound(_NO_LINK)
 
 
 def only_person() -> Forbidden:

@@ -13,7 +13,7 @@ from accounts.asker import Asker
 from accounts.links import Links
 from accounts.outdated import Outdated
 from accounts.ports import Accounts, Body
-from accounts.refusals import gone
+from accounts.refusals import gone, no_link
 from core.leases import Leases
 
 WAKE_SECONDS = 10.0
@@ -81,6 +81,8 @@ class AccountService:
             NotFound: the link is not valid any more.
             Conflict: see `request_erasure`.
         """
+        if not self._links.is_genuine(token):
+            raise no_link()
         seconds = await self._outdated.void(await self._directory.confirm_erasure(self._links.hash(token)))
         await self._outdated.wake()
         return seconds

@@ -15,6 +15,8 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 
 from pydantic import BaseModel
 
+from accounts import schemas as accounts
+from declarations import PLANS, SCOPES
 from infra.openapi.words import FIELDS
 from memories import schemas
 from memories.fields import any_case
@@ -30,25 +32,40 @@ REF = "#/components/schemas/"
 TIMES = (
     "at",
     "created_at",
+    "expires_at",
     "export_date",
+    "last_used_at",
     "last_validated",
     "recorded_at",
+    "requested_at",
     "since",
     "updated_at",
     "valid_from",
     "valid_until",
 )
+_KEY_STATUS: Schema = {"enum": ["active", "rotated", "expired", "revoked"]}
 TEXTS: dict[str, Schema] = {
     **{name: {"format": "date-time"} for name in TIMES},
+    "date": {"format": "date"},
     "match_quality": {"enum": ["high", "medium", "low"]},
+    "plan": {"enum": [*PLANS]},
     "sha256": {"pattern": "^[0-9a-f]{64}$"},
+    "subscription_tier": {"enum": [*PLANS]},
+    "Key.status": _KEY_STATUS,
+    "NewKey.status": _KEY_STATUS,
+    "RotatedKey.status": _KEY_STATUS,
+    "Invitation.status": {"enum": ["open", "expired", "accepted"]},
 }
 """What is said of fields of answers that are texts, beyond their type."""
+ITEMS: dict[str, Schema] = {"scopes": {"enum": [scope.value for scope in SCOPES]}}
+"""What is said of the items of fields that are lists."""
 _UNIT = {"minimum": 0, "maximum": 1}
 UNITS = ("importance", "confidence", "strength", "success_rate", "avg_importance", "avg_confidence")
 NAMES: dict[str, type[StrEnum]] = {
     "category": Category,
     "relationship_type": RelationshipType,
+    "role": accounts.Role,
+    "Invitation.role": accounts.InvitedRole,
     "Memory.type": MemoryType,
     "Hit.type": MemoryType,
     "LocalMemory.type": MemoryType,
@@ -64,7 +81,7 @@ RENAMED = {"MatchBody": "MatchInfo", "BatchBody": "BatchResults"}
 """Answers whose name, without `Body`, a request or an enumeration has."""
 _BOUNDS = {"ge": "minimum", "le": "maximum"}
 """How Pydantic names the bounds of a number that has a validator before it."""
-_ROUTE = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE)\b[^.]*\.\s*")
+_ROUTE = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE)\b[^.:]*[.:]\s*")
 
 
 class Components:
@@ -81,7 +98,7 @@ class Components:
             schema = model.model_json_schema(ref_template=REF + "{model}")
             for name, more in schema.pop("$defs", {}).items():
                 self.schemas.setdefault(name, self._clean(more))
-            schema["description"] = _ROUTE.sub("", _doc(model))
+            schema["description"] = _doc(model)
             self.schemas[model.__name__] = self._described(model.__name__, self._clean(schema))
         return {"$ref": REF + model.__name__}
 
@@ -161,14 +178,14 @@ class Components:
             raise ValueError(f"two schemas would be named {name}: say another name in RENAMED")
         if name not in self.schemas:
             self.schemas[name] = {}
-            hints = get_type_hints(kind)
+            hints = get_type_hints(kind, include_extras=True)
             self.schemas[name] = self._described(
                 name,
                 {
                     "type": "object",
                     "description": _doc(kind),
                     "properties": {field: self._field(name, field, hint) for field, hint in hints.items()},
-                    "required": [field for field in hints if field in kind.__required_keys__],  # type: ignore[attr-defined]  # a TypedDict has it
+                    "required": [field for field, hint in hints.items() if _is_required(kind, field, hint)],
                 },
             )
         return {"$ref": REF + name}
@@ -179,9 +196,10 @@ class Components:
             optional = NoneType in get_args(annotation)
             return self._type(named | None if optional else named, name)
         schema = self._type(annotation, name)
-        texts = schema if "string" in _types(schema) else {}
-        if texts and name in TEXTS:
-            schema |= TEXTS[name]
+        if "string" in _types(schema):
+            schema |= TEXTS.get(f"{owner}.{name}", TEXTS.get(name, {}))
+        if name in ITEMS:
+            schema["items"] |= ITEMS[name]
         if "number" in _types(schema) and name in UNITS:
             schema |= _UNIT
         return schema
@@ -247,7 +265,14 @@ def _references(value: Any) -> Iterator[str]:
 
 def _doc(kind: type) -> str:
     own = kind.__dict__.get("__doc__")
-    return " ".join(inspect.cleandoc(own).split()) if own else ""
+    text = _ROUTE.sub("", " ".join(inspect.cleandoc(own).split())) if own else ""
+    return text[:1].upper() + text[1:]
+
+
+def _is_required(kind: type, field: str, hint: Any) -> bool:
+    # A member whose annotation is a text is in `__required_keys__` whatever it says itself (PEP 655).
+    required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]  # a TypedDict has it
+    return field in required and get_origin(hint) is not NotRequired
 
 
 def _types(schema: Schema) -> list[str]:

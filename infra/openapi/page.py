@@ -146,7 +146,7 @@ class _Page:
             if "$ref" in one:
                 name = one["$ref"].rpartition("/")[2]
                 text = one.get("description") or self._document["components"]["responses"][name]["description"]
-                yield f'<li><a href="#error-{status}">{status}</a> <span>{_text(text)}</span></li>'
+                yield f'<li><a href="#error-{name}">{status}</a> <span>{_text(text)}</span></li>'
         yield "</ul>"
 
     def _errors(self) -> Iterator[str]:
@@ -155,12 +155,12 @@ class _Page:
             ((media, content),) = answer["content"].items()
             example = content["example"]
             status = example["status"]
-            yield f'<article id="error-{status}"><h3>{status} {escape(example["title"])}</h3>'
+            yield f'<article id="error-{name}"><h3>{status} {escape(example["title"])}</h3>'
             yield f"<p>{_text(answer['description'])} {self._type(content['schema'])} <small>{media}</small></p>"
             more = [one for one in answer["headers"] if one not in ("X-Request-Id", "Server-Timing")]
             if more:
                 yield f"<p>Headers: {', '.join(f'<code>{one}</code>' for one in more)}.</p>"
-            yield f"{_json(example)}</article><!-- {name} -->"
+            yield f"{_json(example)}</article>"
         yield "</section>"
 
     def _schema(self, name: str, schema: Json) -> Iterator[str]:
@@ -206,6 +206,10 @@ class _Page:
             return " or ".join(dict.fromkeys(self._type(one) for one in options))
         if schema.get("format") == "date-time":
             return "time" + (" or null" if "null" in schema["type"] else "")
+        if schema.get("format") == "uuid":
+            return "UUID"
+        if "contentMediaType" in schema:
+            return "bytes"
         if "const" in schema:
             return f"<code>{escape(json.dumps(schema['const']))}</code>"
         if "enum" in schema:
@@ -220,8 +224,8 @@ class _Page:
         return f"{told}{_range(schema)}{f', {pattern}' if pattern else ''}{' or null' if null else ''}"
 
     def _curl(self, path: str, method: str, operation: Json, parameters: list[Json]) -> str:
-        examples = {"id": "6f1d3c1e-5b0e-4f7c-9d43-2f6d7c1b8a90", "other": "mem_3f1c8e0a5d7b4c2f9e6a1d8b7c5f4e3a"}
-        url = re.sub(r"\{(\w+)\}", lambda name: examples.get(name[1], "laptop-2025-01"), HOST + path)
+        examples = {one["name"]: one["example"] for one in parameters if one["in"] == "path"}
+        url = HOST + path.format(**examples)
         query = "&".join(
             f"{one['name']}={_QUERIES[one['name']]}"
             for one in parameters
@@ -231,8 +235,11 @@ class _Page:
         if method != "get":
             words[1:1] = ["-X", method.upper()]
         lines = [" ".join(map(shlex.quote, words))]
-        if "x-required-scope" in operation:
+        security = operation["security"]
+        if security[0] == {"ApiKey": []}:
             lines.append('-H "X-API-Key: $MEMORYGRAPH_API_KEY"')
+        elif {} not in security:
+            lines.append('-H "Authorization: Bearer $ACCESS_TOKEN"')
         body = operation.get("requestBody")
         if body:
             media, content = next(iter(body["content"].items()))
@@ -293,7 +300,7 @@ def _method(method: str) -> str:
 
 
 def _anchor(name: str) -> str:
-    return f"tag-{name.lower()}"
+    return f"tag-{name.lower().replace(' ', '-')}"
 
 
 def _text(text: str) -> str:

@@ -1,6 +1,6 @@
 """openapi.json and its page: generated, checked in, whole, and true to the validators they are made from.
 
-That the service does what they say is in tests/functions/memories/test_schemathesis.py.
+That the functions do what they say is in tests/functions/*/test_schemathesis.py.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
+from accounts import schemas as accounts
 from core.problems import Invalid
-from declarations import MEMORIES, Access
+from declarations import FUNCTIONS, MEMORIES, SCOPES, Access, Function
 from infra.openapi.__main__ import FOLDER, files
 from infra.openapi.components import RENAMED, Components
+from infra.openapi.headers import LIMITS
 from infra.openapi.operations import OPERATIONS
 from infra.openapi.words import FIELDS
 from infra.source import files as archive
@@ -33,6 +35,7 @@ from memories.parameters import parameters
 from memories.validation import parse
 
 DOCUMENT: dict[str, Any] = json.loads((FOLDER / "openapi.json").read_text(encoding="utf-8"))
+ROUTES = [pytest.param(one, route, id=f"{route.method} {route.path}") for one in FUNCTIONS for route in one.routes]
 PAGE = (FOLDER / "docs.html").read_text(encoding="utf-8")
 
 
@@ -63,9 +66,11 @@ def test_the_archive_of_the_function_holds_them() -> None:
 
 
 def test_each_declared_handler_has_an_operation_and_each_operation_a_handler() -> None:
-    assert set(OPERATIONS) == {route.handler for route in MEMORIES.routes}
+    assert {name: set(found) for name, found in OPERATIONS.items()} == {
+        function.name: {route.handler for route in function.routes} for function in FUNCTIONS
+    }
     assert {(path, method.upper()) for path, method, _ in operations()} == {
-        (route.path, route.method) for route in MEMORIES.routes
+        (route.path, route.method) for function in FUNCTIONS for route in function.routes
     }
 
 
@@ -83,20 +88,45 @@ def test_every_name_is_there_and_used_once() -> None:
     assert referred == {one for one in held if one[0] != "securitySchemes"}
 
 
-@pytest.mark.parametrize("route", MEMORIES.routes, ids=lambda route: f"{route.method} {route.path}")
-def test_each_operation_says_who_may_ask_and_what_can_go_wrong(route: Any) -> None:
+@pytest.mark.parametrize(("function", "route"), ROUTES)
+def test_each_operation_says_who_may_ask(function: Function, route: Any) -> None:
     operation = DOCUMENT["paths"][route.path][route.method.lower()]
-    statuses = set(operation["responses"])
-    assert {"401", "429", "503"} <= statuses
+    schemes = [name for one in operation["security"] for name in one]
+    person = OPERATIONS[function.name][route.handler].person
+    assert schemes == (["Person"] if person else ["ApiKey", "Bearer", "Person"])
     assert ({} in operation["security"]) == (route.access is Access.OPEN)
-    assert ("403" in statuses) == (route.access is not Access.OPEN)
-    assert operation.get("x-required-scope") == (None if route.access is Access.OPEN else route.access.value)
-    assert ("413" in statuses) == ("requestBody" in operation)
-    assert ("412" in statuses) == ({"$ref": "#/components/parameters/IfMatch"} in operation.get("parameters", []))
-    once = {"$ref": "#/components/parameters/IdempotencyKey"} in operation.get("parameters", [])
-    assert once == route.once
-    assert not once or "409" in statuses
-    assert all(status.startswith("2") != ("$ref" in answer) for status, answer in operation["responses"].items())
+    scoped = route.access in SCOPES and not person
+    assert operation.get("x-required-scope") == (route.access.value if scoped else None)
+    assert _takes(operation, "Workspace") == (route.access is not Access.OPEN)
+
+
+@pytest.mark.parametrize(("function", "route"), ROUTES)
+def test_each_operation_says_what_can_go_wrong(function: Function, route: Any) -> None:
+    operation = DOCUMENT["paths"][route.path][route.method.lower()]
+    refused = {
+        status: one["$ref"].rpartition("/")[2] for status, one in operation["responses"].items() if "$ref" in one
+    }
+    assert {"401", "429", "503"} <= refused.keys()
+    assert ("403" in refused) == (route.access is not Access.OPEN)
+    assert (refused.get("403") == "QuotaReached") == OPERATIONS[function.name][route.handler].grows
+    assert ("400" in refused) == (route.access is not Access.OPEN or "requestBody" in operation)
+    assert ("413" in refused) == ("requestBody" in operation)
+    assert ("412" in refused) == _takes(operation, "IfMatch")
+    assert _takes(operation, "IdempotencyKey") == route.once
+    assert not route.once or "409" in refused
+    assert all(status.startswith("2") != (status in refused) for status in operation["responses"])
+
+
+def _takes(operation: dict[str, Any], parameter: str) -> bool:
+    return {"$ref": f"#/components/parameters/{parameter}"} in operation.get("parameters", [])
+
+
+def test_every_answer_but_401_tells_the_limits() -> None:
+    good = [one for _, _, operation in operations() for one in operation["responses"].values() if "$ref" not in one]
+    problems = DOCUMENT["components"]["responses"]
+    for answer in (*good, *problems.values()):
+        assert (set(LIMITS) <= answer["headers"].keys()) == (answer is not problems["Unauthorized"])
+    assert "Retry-After" in problems["TooManyRequests"]["headers"]
 
 
 def examples() -> Iterator[tuple[str, Any, Any]]:
@@ -106,6 +136,9 @@ def examples() -> Iterator[tuple[str, Any, Any]]:
             for media, content in answer.get("content", {}).items():
                 if "example" in content:
                     yield f"{method} {path} {status} {media}", content["schema"], content["example"]
+        for one in operation.get("parameters", []):
+            if "example" in one:
+                yield f"{method} {path} {one['name']}", one["schema"], one["example"]
     for kind in ("parameters", "headers"):
         for name, one in DOCUMENT["components"][kind].items():
             yield f"{kind} {name}", one["schema"], one["example"]
@@ -126,7 +159,7 @@ def test_every_body_has_an_example() -> None:
 
 def test_every_word_about_a_field_is_used() -> None:
     components = Components()
-    for operation in OPERATIONS.values():
+    for operation in (operation for found in OPERATIONS.values() for operation in found.values()):
         for model in filter(None, (operation.takes, operation.query)):
             components.request(model)
     found = DOCUMENT["components"]["schemas"] | components.schemas
@@ -242,6 +275,60 @@ def test_names_in_a_query(sent: list[str]) -> None:
     except Invalid:
         good = False
     assert validator(parameter["schema"]).is_valid(sent) == good
+
+
+EMAILS = st.text(st.sampled_from('a.@ \t\0<"\\é'), max_size=9) | st.sampled_from(
+    ("ada@example.com", " ada@example.com\u3000", "ada@example", "a@b.c@d.e", "ada@exa mple.com", "a@b.c\n", "é@é.é")
+)
+
+
+@given(EMAILS | st.just("@b.c").map(lambda end: "a" * 250 + end) | SCALARS)
+def test_addresses(value: Any) -> None:
+    assert property_schema("InvitationCreate", "email").is_valid(value) == accepted(
+        accounts.InvitationCreate, {"email": value}
+    )
+
+
+SETTINGS = st.dictionaries(
+    st.text(st.sampled_from("aZ0_. -\n"), max_size=3) | st.sampled_from(("a" * 50, "a" * 51)),
+    SCALARS | ODD | SIZES | st.sampled_from((1 << 53, (1 << 53) + 1, -(1 << 53), 1.5, 20.0, 1e300, [], {})),
+    max_size=3,
+)
+
+
+@given(SETTINGS | st.just({f"a{number}": None for number in range(51)}) | SCALARS)
+def test_settings(value: Any) -> None:
+    assert property_schema("AccountUpdate", "settings").is_valid(value) == accepted(
+        accounts.AccountUpdate, {"settings": value}
+    )
+
+
+SCOPE_NAMES = st.sampled_from((*SCOPES, "", "Account", "open", 1, None))
+
+
+@given(st.lists(SCOPE_NAMES, max_size=4) | SCALARS)
+def test_scopes(value: Any) -> None:
+    assert property_schema("KeyCreate", "scopes").is_valid(value) == accepted(
+        accounts.KeyCreate, {"name": "n", "scopes": value}
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(accounts.KeyCreate, "project"), (accounts.KeyCreate, "name"), (accounts.InvitationAccept, "token")],
+)
+@given(st.data())
+def test_names_of_accounts(model: type[schemas.Request], name: str, data: st.DataObject) -> None:
+    value = data.draw(ODD | SIZES | SCALARS)
+    assert property_schema(model.__name__, name).is_valid(value) == accepted(model, {"name": "n", name: value})
+
+
+def accepted(model: type[schemas.Request], body: dict[str, Any]) -> bool:
+    try:
+        parse(model, body)
+    except Invalid:
+        return False
+    return True
 
 
 # The page.

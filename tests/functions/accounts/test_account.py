@@ -6,15 +6,18 @@ import asyncio
 import json
 import logging
 import uuid
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
 import psycopg
 import pytest
 
 from accounts.control import ERASURE_MAILS_MOST
+from accounts.links import Links
 from core.adapters.postgres import StatementRefused
 from core.tokens import JwtVerifier
 from tests.functions.accounts.world import SITE, Person, World
+from tests.functions.asgi import Answer
 from tests.functions.core.test_tokens import ISSUER, OTHER, Issuer, claims, sign
 
 # Signing in.
@@ -330,6 +333,23 @@ async def test_links_that_do_not_work(world: World) -> None:
     assert (await world.ask("GET", "/auth/verify", ada)).status == 200
 
 
+async def test_a_link_that_is_made_up_does_not_reach_the_control_plane(world: World) -> None:
+    """Nobody is signed in there, so nothing else would hold them up."""
+    ada = await world.sign_in("ada@example.com")
+    await world.ask("POST", "/account/erasure", ada)
+    token = world.mailed_token("ada@example.com")
+    await world.shut()
+    for wrong in (
+        "x",
+        ".",
+        token[:-1],
+        f"x{token[1:]}",
+        Links(SITE, ["another secret"]).erasure().link.partition("=")[2],
+    ):
+        assert (await world.ask("POST", "/account/erasure/confirm", None, {"token": wrong})).status == 404
+    assert (await world.ask("POST", "/account/erasure/confirm", None, {"token": token})).status == 503
+
+
 async def test_so_many_mails_a_day_at_most(world: World) -> None:
     ada = await world.sign_in("ada@example.com")
     answers = [await world.ask("POST", "/account/erasure", ada) for _ in range(ERASURE_MAILS_MOST + 1)]
@@ -350,3 +370,57 @@ async def test_signing_in_while_an_erasure_ends_makes_no_account(world: World) -
         *(world.control.find_member(claims, None) for _ in range(8)),
     )
     assert world.run("SELECT count(*) FROM app.accounts") == [(0,)]
+
+
+async def overlap(world: World, first: str, *args: object, then: Awaitable[Answer]) -> Answer:
+    """What `then` is answered when it begins before the change `first` is committed, and must wait for it."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+        "WHERE a.datname = current_database() AND NOT l.granted"
+    )
+    async with await psycopg.AsyncConnection.connect(world.urls["owner"]) as connection:
+        await connection.execute(first.encode(), args)
+        second = asyncio.ensure_future(then)
+        while world.run(waiting) == [(0,)]:
+            assert not second.done()
+            await asyncio.sleep(0.01)
+        await connection.commit()
+    return await second
+
+
+async def test_a_workspace_that_is_handed_over_during_an_erasure_keeps_its_owner(world: World) -> None:
+    owner, workspace = await world.team("ada@example.com")
+    eve = await world.sign_in("eve@example.com")
+    await world.join(owner, workspace, eve)
+    await world.ask("POST", "/account/erasure", eve)
+    token = world.mailed_token("eve@example.com")
+    answer = await overlap(
+        world,
+        "SELECT app.change_member(%s, NULL, %s, %s, 'owner')",
+        *(owner.account, workspace, eve.account),
+        then=world.ask("POST", "/account/erasure/confirm", None, {"token": token}),
+    )
+    assert answer.status == 409
+    assert "Hand it over" in answer.json()["detail"]
+    assert world.run(
+        "SELECT account_id::text FROM app.members WHERE workspace_id = %s AND role = 'owner'", workspace
+    ) == [(eve.account,)]
+
+
+async def test_whoever_joins_during_their_erasure_takes_no_seat(world: World) -> None:
+    owner, workspace = await world.team("ada@example.com")
+    eve = await world.sign_in("eve@example.com")
+    await world.ask("POST", f"/workspaces/{workspace}/invitations", owner, {"email": eve.email})
+    invited = Links.hash(world.mailed_token(eve.email))
+    await world.ask("POST", "/account/erasure", eve)
+    answer = await overlap(
+        world,
+        "SELECT app.accept_invitation(%s, %s, 'team')",
+        *(eve.account, invited),
+        then=world.ask("POST", "/account/erasure/confirm", None, {"token": world.mailed_token(eve.email)}),
+    )
+    assert answer.status == 202
+    assert world.run("SELECT account_id::text FROM app.members WHERE workspace_id = %s", workspace) == [
+        (owner.account,)
+    ]
+    assert world.run("SELECT seats FROM app.workspaces WHERE id = %s", workspace) == [(1,)]

@@ -1,70 +1,17 @@
-"""What each handler takes and answers: one operation for each name in `declarations.MEMORIES`, in its order.
-
-Access, methods, paths and the largest body are read from the declaration, fields from the models. What follows from
-those (401 wherever a key is needed, 413 wherever a body is read) is added by document.py and not said here.
-"""
+"""What each handler of `declarations.MEMORIES` takes and answers, in its order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel
-
 from core.problems import Conflict, NotFound, Problem
-from infra.openapi import answers, examples
+from infra.openapi import answers
+from infra.openapi.examples import memories as examples
+from infra.openapi.operation import Answer, Operation, Tag
 from memories import schemas
 from memories.graph import schemas as graph
 from memories.transfer import schemas as transfer
-
-
-class Tag(StrEnum):
-    MEMORIES = "Memories"
-    SEARCH = "Search"
-    RELATIONSHIPS = "Relationships"
-    TRANSFER = "Transfer"
-    SERVICE = "Service"
-
-
-TAGS = {
-    Tag.MEMORIES: "Store, read, change and delete single memories.",
-    Tag.SEARCH: "Find memories: by words, by what is recent, by what is near.",
-    Tag.RELATIONSHIPS: "How memories hang together, now and in the past.",
-    Tag.TRANSFER: "Many memories at once: batches, exports, imports.",
-    Tag.SERVICE: "The service itself. No key is needed; one that is sent must be good.",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A good answer. `body`: a typed dictionary; None: nothing. `media`: of others than JSON, with what is in them."""
-
-    text: str
-    body: Any = None
-    example: Any = None
-    etag: bool = False
-    media: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """`takes`: the parameters of a GET, the body of anything else. `query`: parameters beside a body."""
-
-    tag: Tag
-    summary: str
-    text: str = ""
-    takes: type[BaseModel] | None = None
-    example: Any = None
-    body_may_be_empty: bool = False
-    query: type[BaseModel] | None = None
-    special_body: str | None = None  # the name of a body that document.py writes
-    problems: Mapping[type[Problem], str] = field(default_factory=dict)
-    if_match: bool = False
-    agent: bool = False
-    answers: Mapping[int, Answer]
-
 
 _Problems = Mapping[type[Problem], str]
 
@@ -107,6 +54,7 @@ OPERATIONS: dict[str, Operation] = {
         takes=schemas.MemoryCreate,
         example=examples.NEW,
         agent=True,
+        grows=True,
         answers={200: _memory("It replaced the memory of the same id."), 201: _memory("It is new.")},
     ),
     "list_memories": Operation(
@@ -138,6 +86,7 @@ OPERATIONS: dict[str, Operation] = {
         special_body="Batch",
         example=examples.BATCH,
         agent=True,
+        grows=True,
         answers={200: Answer(text="What became of each.", body=transfer.BatchBody, example=examples.RESULTS)},
     ),
     "read_memory": Operation(
@@ -157,6 +106,7 @@ OPERATIONS: dict[str, Operation] = {
         example=examples.UPDATE,
         if_match=True,
         agent=True,
+        grows=True,
         problems=_NO_MEMORY,
         answers={200: _memory("The memory as it is now.")},
     ),
@@ -221,6 +171,7 @@ OPERATIONS: dict[str, Operation] = {
         takes=graph.RelationshipCreate,
         example=examples.NEW_EDGE,
         agent=True,
+        grows=True,
         problems=_NO_END,
         answers={201: _edge("The relationship.")},
     ),
@@ -264,6 +215,7 @@ OPERATIONS: dict[str, Operation] = {
         example={"strength": 0.7},
         if_match=True,
         agent=True,
+        grows=True,
         problems=_NO_EDGE,
         answers={200: _edge("The relationship as it is now.")},
     ),

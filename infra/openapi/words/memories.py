@@ -1,5 +1,4 @@
-"""What each field means, in a sentence: the descriptions in the document. One name means the same wherever it occurs;
-where it does not, the entry is `Component.name`. A test finds fields without an entry, and entries without a field."""
+"""What the fields of the memories function mean, and those that others share with it."""
 
 from __future__ import annotations
 
@@ -109,6 +108,7 @@ FIELDS = {
     "project_path": "Only memories whose `context.project_path` is this.",
     "properties": "What it is like.",
     "query": "What to look for: the phrase, any of its words, or their stems, in title, content or summary.",
+    "quota": "Which limit of the plan some rows had no room for, and what to do; null when all had room.",
     "reason": "Why it ends.",
     "recent_memories": "The newest memories, at most 20.",
     "recorded_at": "When the server learned of it.",
@@ -137,7 +137,7 @@ FIELDS = {
     "Problem.status": "The status of the answer.",
     "InvalidProblem.status": "The status of the answer.",
     "StaleProblem.status": "The status of the answer.",
-    "Result.status": "201: created. 200: replaced. 400: refused.",
+    "Result.status": "201: created. 200: replaced. 400: refused. 403: the plan has no room for it.",
     "strength": "How strong the relationship is, from 0 to 1.",
     "success": "Whether it helped.",
     "success_rate": "Share of its reinforcements that were successes; null when there were none.",

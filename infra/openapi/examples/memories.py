@@ -12,7 +12,6 @@ TIME = "2025-01-31T09:15:27.123456+00:00"
 SOLUTION_ID = "6f1d3c1e-5b0e-4f7c-9d43-2f6d7c1b8a90"
 PROBLEM_ID = "mem_3f1c8e0a5d7b4c2f9e6a1d8b7c5f4e3a"
 EDGE_ID = "rel_91d4b7c2e8f34a6db05c7e1f2a9d8b6c"
-REQUEST_ID = "0f8c2b6d9a714e53b1c7d2e4f6a8091b"
 
 NEW: Example = {
     "type": "solution",
@@ -204,15 +203,5 @@ IMPORTED: Example = {
     "unreadable": 0,
     "bad": 0,
     "bad_rows": [],
+    "quota": None,
 }
-
-
-def problem(status: int, title: str, detail: str, **more: Any) -> Example:
-    return {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "request_id": REQUEST_ID,
-        **more,
-    }
