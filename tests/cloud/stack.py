@@ -20,6 +20,8 @@ from typing import Any
 from tests.processes import family, freeze
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+ANSWER_SECONDS = 40
+"""More than any answer may take."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,40 @@ class Stack:
     def key(self) -> str:
         return self.client_environment()["MEMORYGRAPH_API_KEY"]
 
+    def status(self, method: str, url: str, **headers: str) -> int:
+        """That of an answer which need not be JSON."""
+        target = urllib.parse.urlsplit(url)
+        assert target.hostname is not None
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=ANSWER_SECONDS)
+        try:
+            connection.request(method, target.path, headers=headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def text(self, method: str, path: str, *, key: str) -> str:
+        """What a good answer holds, as it came."""
+        status, content = self._send(method, path, None, key)
+        assert status == 200, content
+        return content
+
+    def send(self, path: str, text: str, *, key: str) -> Answer:
+        """POST lines of JSON."""
+        status, content = self._send("POST", path, text, key)
+        return Answer(status, {}, json.loads(content))
+
+    def _send(self, method: str, path: str, text: str | None, key: str) -> tuple[int, str]:
+        target = urllib.parse.urlsplit(self.api_url + path)
+        assert target.hostname is not None
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=20)
+        headers = {"X-API-Key": key} | ({"Content-Type": "application/x-ndjson"} if text else {})
+        try:
+            connection.request(method, f"{target.path}?{target.query}", text, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
     def call(
         self,
         method: str,
@@ -127,7 +163,7 @@ class Stack:
         """One request through the Worker (or to `url`); `path` starts after /api/v1."""
         target = urllib.parse.urlsplit((url or self.api_url) + path)
         assert target.hostname is not None
-        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=20)
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=ANSWER_SECONDS)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent["X-API-Key"] = key
@@ -147,14 +183,34 @@ class Stack:
         found: dict[str, Any] = json.loads((self.root / "cloud.json").read_text())
         return found
 
-    def parts(self) -> list[dict[str, Any]]:
-        """The processes of the local cloud, by its own account."""
+    def control(self, path: str, method: str = "GET") -> Any:
+        """What the daemon's control API answers."""
         daemon = self.daemon()
         connection = http.client.HTTPConnection("127.0.0.1", daemon["control_port"], timeout=20)
-        connection.request("GET", "/status", headers={"Authorization": f"Bearer {daemon['control_token']}"})
-        found: list[dict[str, Any]] = json.loads(connection.getresponse().read())["parts"]
-        connection.close()
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {daemon['control_token']}"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def parts(self) -> list[dict[str, Any]]:
+        """The processes of the local cloud, by its own account."""
+        found: list[dict[str, Any]] = self.control("/status")["parts"]
         return found
+
+    def mails(self, to: str, about: str = "") -> list[dict[str, Any]]:
+        """What was mailed to an address with `about` in its subject, the newest first."""
+        found = self.control(f"/mail/messages?to={urllib.parse.quote(to)}")["messages"]
+        return [mail for mail in found if about in mail["subject"]]
+
+    def mail(self, to: str, about: str = "", seconds: float = 20) -> dict[str, Any]:
+        """The newest of `mails`; waits for the first."""
+        wait_until(lambda: bool(self.mails(to, about)), seconds, f"a mail to {to}: {about}")
+        return self.mails(to, about)[0]
+
+    def output(self, name: str) -> Any:
+        """An output of the stack that is no secret."""
+        return json.loads(self.pulumi("stack", "output", name, "--json").stdout)
 
     def pids(self, kind: str) -> list[int]:
         return [part["pid"] for part in self.parts() if part["kind"] == kind and part["pid"]]

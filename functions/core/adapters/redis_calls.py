@@ -2,9 +2,10 @@
 
     calls:WORKSPACE:YYYYMMDD   ->   CALLS MINUTE CALLS_IN_IT   three integers; the minute is that of the day
     key:KEY:YYYYMMDD           ->   CALLS                      only of keys with a cap of their own
-    credit:WORKSPACE           ->   CALLS                      used of the migration credit; without an expiry
+    credit:WORKSPACE           ->   CALLS                      used of the migration credit
 
-The day's counters last three days. Redis bills the commands inside a script, so there are three at most:
+The day's counters last three days, the credit's as long as a workspace may have one, so nothing outlives the workspace
+for long. Redis bills the commands inside a script, so there are three at most:
 
     1  MGET   all that is needed, and the principal's entry when it is asked for
     2  SET    calls:...
@@ -25,8 +26,10 @@ from __future__ import annotations
 from core.adapters.redis import Command, Upstash, encoded, held_entry, milliseconds, principal_name
 from core.limits_pool import GRANT_MOST, GRANT_SHARE
 from core.ports import Ask, Taken
+from declarations import MIGRATION_CREDIT_DAYS
 
 KEPT_SECONDS = 3 * 86_400
+CREDIT_KEPT_SECONDS = (MIGRATION_CREDIT_DAYS + 1) * 86_400
 
 _TAKE = f"""
 local capped, asked = ARGV[3] ~= '', ARGV[9]
@@ -61,7 +64,7 @@ if granted > 0 or back > 0 then
     writes = 2
   elseif above() ~= drawn then
     credit = math.max(0, credit + above() - drawn)
-    redis.call('SET', KEYS[2], string.format('%d', credit))
+    redis.call('SET', KEYS[2], string.format('%d', credit), 'EX', {CREDIT_KEPT_SECONDS})
     writes = 2
   end
 end

@@ -82,7 +82,10 @@ async def test_an_import_tells_each_row_and_the_limit(full: Wire) -> None:
     assert [part["part"] for part in (await full.ok("GET", "/import/i"))["parts"]] == [1]
 
 
-async def test_a_fence_is_answered_with_503_and_nothing_is_done(full: Wire, file: SqliteDatabase) -> None:
+async def test_a_fence_is_answered_with_503_and_nothing_is_done(
+    full: Wire, file: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.http.PASSING_SECONDS", 0.0)
     await SqliteMovable(file).fence(Fence(1, Mode.READ_ONLY))
     answer = await full("DELETE", "/memories/m1")
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
