@@ -187,9 +187,11 @@ class AccountsSettings(AdmissionSettings):
 class ProvisioningSettings(AdmissionSettings):
     """What opens an account: the control plane, the seals, and Turso's platform API.
 
-    Not a deployed function yet: the operator's `make key` runs it with these values from the stack's `operator` output.
+    The operator's `make key` runs with these values too, from the stack's `operator` output. `free_store` is where the
+    free plan's workspaces are: a `Store`.
     """
 
+    free_store: str = Store.SQLITE.value
     store_seal_key: Secret
     turso_api_url: str
     turso_api_token: Secret

@@ -55,6 +55,7 @@ class Bindings:
             "KEY_TAG_SECRET": lambda _: keys.all("key-tag-secret"),
             "PRINCIPAL_SEAL_KEY": lambda _: keys.all("principal-seal-key"),
             "STORE_SEAL_KEY": lambda _: keys.all("store-seal-key"),
+            "FREE_STORE": lambda _: str(config.free_store),
             "TURSO_API_URL": lambda _: config.turso_api,
             "TURSO_API_TOKEN": lambda _: config.turso_token,
             "TURSO_ORGANIZATION": lambda _: config.turso_organization,

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import pulumi
 from pulumi.runtime.config import is_config_secret
 
+from declarations import Store
+
 T = TypeVar("T")
 
 LOCAL_TOKEN = "local"  # noqa: S105  the local cloud's public name for "no credential"; nothing accepts it elsewhere
@@ -78,6 +80,7 @@ class StackConfig:
     rotation: Mapping[str, tuple[int, ...]]
     cloudflare_account_id: str
     supabase_organization: str
+    free_store: Store
     turso_organization: str
     turso_api: str
     turso_token: pulumi.Output[str]
@@ -122,6 +125,9 @@ def load() -> StackConfig:
         rotation=reader.rotation("rotation"),
         cloudflare_account_id=reader.text("cloudflareAccountId", "the Cloudflare account", "ACCOUNT_ID"),
         supabase_organization=reader.text("supabaseOrganization", "the slug of the Supabase organization", "SLUG"),
+        free_store=reader.choice(
+            "freeStore", Store, "where the free plan's memories are", "sqlite", default=Store.SQLITE
+        ),
         turso_organization=reader.text("tursoOrganization", "the slug of the Turso organization", "SLUG"),
         turso_api=reader.url("memorygraph:tursoApi", cloud, "https://api.turso.tech"),
         turso_token=reader.token("memorygraph:tursoToken", cloud, "Turso's platform API token"),

@@ -15,7 +15,9 @@ import asyncio
 import inspect
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -44,6 +46,8 @@ Handler = Callable[["Call", Any], Awaitable[Response]]
 PASSING_SECONDS = 10.0
 """How long a request waits for a workspace that moves (DESIGN, section 5); its fence lasts 5 at most."""
 PASSING_PAUSE_SECONDS = 0.25
+PASSING_MOST = 16
+"""Requests of one workspace that wait so, in one process: one that is shut for long must not fill it with them."""
 
 
 class Handlers(Protocol):
@@ -163,6 +167,7 @@ class Pipeline:
         self._routes = Routes(function.routes)
         self._handlers = {route.handler: _handler(function, handlers, route.handler) for route in function.routes}
         self._service = handlers.build(tools)
+        self._passing: Counter[str] = Counter()
 
     async def answer(self, request: Request) -> Response:
         """The answer to one request, whatever happens."""
@@ -214,15 +219,32 @@ class Pipeline:
             if not problem.stale_address:
                 raise
             renew = partial(admission.renew, *credentials, route.access, workspace=workspace)
-            return await self._again(problem, call, progress, renew)
+            waits = problem.passing and self._passing[call.caller.workspace_id] < PASSING_MOST
+            with self._held(call.caller.workspace_id):
+                return await self._again(problem, call, progress, renew, PASSING_SECONDS if waits else 0.0)
+
+    @contextmanager
+    def _held(self, workspace: str) -> Iterator[None]:
+        self._passing[workspace] += 1
+        try:
+            yield
+        finally:
+            self._passing[workspace] -= 1
+            if not self._passing[workspace]:
+                del self._passing[workspace]
 
     async def _again(
-        self, problem: Unavailable, call: Call, progress: _Progress, renew: Callable[[], Awaitable[Principal | None]]
+        self,
+        problem: Unavailable,
+        call: Call,
+        progress: _Progress,
+        renew: Callable[[], Awaitable[Principal | None]],
+        seconds: float,
     ) -> Response:
         """Handle a request again whose store refused its address: it moved, or its token was renewed. So nothing was
-        done yet. While the store is moving, the request waits."""
+        done yet. While the store is moving, the request waits so long."""
         handler = self._handlers[call.route.handler]
-        ends = time.monotonic() + (PASSING_SECONDS if problem.passing else 0.0)
+        ends = time.monotonic() + seconds
         while True:
             renewed = await renew()
             if renewed is not None and renewed != call.principal:

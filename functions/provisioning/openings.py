@@ -45,7 +45,7 @@ async def _open(parts: Parts, workspace: str, plan_name: str) -> str | None:
     plan = PLANS.get(plan_name)
     if plan is None:
         raise GaveUp(f"There is no plan {plan_name!r}. Plans: {', '.join(PLANS)}.")
-    if plan.store is Store.POSTGRES:
+    if parts.stores.kind_for(plan) is Store.POSTGRES:
         await parts.stores.place(workspace, await parts.stores.open_in_postgres(workspace))
         return None
     refusal: Problem | None = None

@@ -20,7 +20,7 @@ from core.adapters.postgres import StatementRefused
 from core.admission import LEASE_SECONDS, SHARED_SECONDS
 from core.bootstrap import ProvisioningTools, SystemClock
 from core.problems import Conflict, Internal, Invalid, NotFound
-from declarations import PLANS, SCOPES, ProvisioningSettings
+from declarations import PLANS, SCOPES, ProvisioningSettings, Store
 from provisioning.outbox import Outbox
 from provisioning.placements import Placements
 from provisioning.rotation import Fixed, SecretSource
@@ -143,6 +143,7 @@ def stores_of(settings: ProvisioningSettings, tools: ProvisioningTools, turso_to
         control=tools.control,
         placements=Placements(tools.postgres),
         clock=SystemClock(),
+        free=Store(settings.free_store),
     )
 
 

@@ -19,7 +19,7 @@ from core.problems import Internal, Unavailable
 from core.seal import Sealer
 from core.settings import Secret
 from core.urls import base_url, workspace_url
-from declarations import Plan, Store
+from declarations import FREE, Plan, Store
 from provisioning.placements import Placement, Placements
 from provisioning.turso import TOKEN_WEEKS, Turso
 
@@ -46,6 +46,12 @@ class Stores:
     control: ControlPlane
     placements: Placements
     clock: Clock
+    free: Store = Store.SQLITE
+    """Where the free plan's workspaces are: the stack says."""
+
+    def kind_for(self, plan: Plan) -> Store:
+        """Where a plan's workspaces are."""
+        return self.free if plan is FREE else plan.store
 
     async def open(self, workspace: str, plan: Plan) -> Opened:
         """The store that the plan says, empty or as it was.
@@ -54,7 +60,7 @@ class Stores:
             TursoRefused, Internal: Turso or the new database refuses.
             Unavailable: no answer in time.
         """
-        return await self.open_at(workspace, plan, plan.store)
+        return await self.open_at(workspace, plan, self.kind_for(plan))
 
     async def open_at(self, workspace: str, plan: Plan, store: Store) -> Opened:
         """A store of this kind, whatever the plan says of it. Raises as `open` does."""

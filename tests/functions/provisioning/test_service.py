@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ async def test_a_paid_workspace_has_a_place_in_postgres(
     statistics = await PostgresStores(memories).open(address).statistics()
     await memories.close()
     assert statistics.count_by_type == {}
+
+
+async def test_a_stack_may_keep_free_workspaces_in_postgres(world: Operator) -> None:
+    world.settings = replace(world.settings, free_store="postgres")
+    record = await world.record(await world.open("free"))
+    assert (record.store_kind, record.store_url) == ("postgres", f"postgres:{record.workspace_id}")
+    assert not world.turso.databases
 
 
 @pytest.mark.parametrize("plan", PLANS)
