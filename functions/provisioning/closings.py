@@ -72,7 +72,8 @@ async def erase_in_postgres(parts: Parts, workspace: str, epoch: int | None = No
     if epoch is None:
         placement = await parts.stores.placements.read(workspace)
         found = await parts.movable(here).read_fence()
-        epoch = max(found.epoch, placement.epoch if placement else 1)
+        known = (placement.epoch, placement.move_epoch or 1) if placement else ()
+        epoch = max(found.epoch, *known) + 1  # a runner that was frozen in a move must not go on where it was
     closed = Fence(epoch, Mode.CLOSED)
     if await parts.movable(here).fence(closed) != closed:
         raise Fenced

@@ -1,14 +1,17 @@
 """Job `erase_account`: everything that is held of a person who confirmed it.
 
 By then the account is closed, its keys are revoked and the ledger `app.erased` says so (0009), so nobody comes in.
-Order: the stores of its own workspaces, the user who could sign in, and the rows last, because they say what there is
-to erase; with them the mail that says so. Each step ends by looking that nothing is left.
+Order: the stores of its own workspaces, once no other job is at them and none can begin any more; the user who could
+sign in; and the rows last, because they say what there is to erase; with them the mail that says so. Each step ends by
+looking that nothing is left.
 
 Left out until there is billing: deleting the customer at Stripe, between the stores and the user. Backups end within 30
 days by themselves, and a restore consults the ledger.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from core.problems import Unavailable
 from provisioning.closings import erase_stores
@@ -23,9 +26,23 @@ async def erase_account(parts: Parts, job: Job) -> None:
     if erasure is None:
         raise GaveUp("Nobody confirmed the erasure of this account: the ledger app.erased does not hold it.")
     for workspace in erasure.workspaces:
+        await parts.ledger.clear_store(workspace)  # what begins from here on finds it closed
+    await _wait_for_others(parts, erasure.workspaces)
+    for workspace in erasure.workspaces:
         await erase_stores(parts, workspace)
     await parts.users.delete(account)
     if await parts.users.exists(account):
         raise Unavailable("Supabase Auth still has a user that it deleted.", part="auth")
     if not erasure.finished:
         await parts.ledger.finish_erasure(account)
+
+
+async def _wait_for_others(parts: Parts, workspaces: Sequence[str]) -> None:
+    """What has begun at a store ends first: a move might open and fill a database that was just deleted.
+
+    Raises:
+        Unavailable: it has not ended.
+    """
+    at_work = {job.subject for job in await parts.outbox.listed("running")}
+    if not at_work.isdisjoint(workspaces):
+        raise Unavailable("Another job is at work at a store of this account. It ends first.", part="outbox")

@@ -67,7 +67,11 @@ def _settings(config: StackConfig) -> dict[str, Setting]:
         "disable_signup": False,
         "external_email_enabled": True,
         "external_anonymous_users_enabled": False,
+        "external_phone_enabled": False,
+        # A token says whose address it is (functions/core/tokens.py): so each address was confirmed by who has it.
         "mailer_autoconfirm": False,
+        "mailer_allow_unverified_email_sign_ins": False,
+        "mailer_secure_email_change_enabled": True,
         "password_min_length": PASSWORD_LENGTH,
         "jwt_exp": SESSION_SECONDS,
         "refresh_token_rotation_enabled": True,

@@ -99,6 +99,10 @@ def test_people_sign_in_as_declared(real: Graph) -> None:
     assert settings["mailer_subjects_confirmation"] == "Confirm your e-mail address"
     assert "{{ .ConfirmationURL }}" in settings["mailer_templates_confirmation_content"]
     assert (settings["mailer_autoconfirm"], settings["external_github_enabled"]) == (False, False)
+    # Whose address a token says is relied on: no token without a confirmation, neither at first nor for a new address.
+    assert settings["mailer_allow_unverified_email_sign_ins"] is False
+    assert settings["mailer_secure_email_change_enabled"] is True
+    assert settings["external_phone_enabled"] is settings["external_anonymous_users_enabled"] is False
     assert is_secret(auth.inputs["secrets"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import types
@@ -452,6 +453,29 @@ async def test_it_does_not_wait_for_ever(site: Site, monkeypatch: pytest.MonkeyP
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
     assert calls > 1
+
+
+async def test_few_requests_of_a_workspace_wait_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PASSING_MOST", 3)
+    monkeypatch.setattr(http, "PASSING_PAUSE_SECONDS", 0.001)
+    refused = asyncio.Event()
+    statuses: list[int] = []
+
+    async def write(call: Call, _service: Service) -> Response:
+        if refused.is_set():
+            return call.reply({})
+        raise Moving("moving", part="store")
+
+    app = _app_with(site, write=write)
+
+    async def ask() -> None:
+        statuses.append((await call(app, "POST", PREFIX + "/things", key=site.key, body={})).status)
+        if statuses == [503] * 5:
+            refused.set()
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(ask() for _ in range(8)))
+    assert sorted(statuses) == [200] * 3 + [503] * 5
 
 
 async def test_a_store_that_refuses_for_another_reason_is_asked_once(site: Site) -> None:

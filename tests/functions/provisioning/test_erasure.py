@@ -18,6 +18,9 @@ from core.problems import Unavailable
 from core.settings import Secret
 from core.urls import workspace_url
 from memories.ports import Store
+from memories.stores.copying import copy_all
+from memories.stores.fence import Fenced
+from memories.stores.ports_move import Fence, Kind, Mode, MovableStore
 from memories.stores.postgres import PostgresStores
 from memories.stores.postgres.base import memory_columns
 from provisioning.stores import CLOSED, database_name
@@ -258,3 +261,60 @@ async def test_a_suspension_says_what_it_suspends(served: World) -> None:
     _, workspace = await served.open()
     await served.outbox.enqueue("suspend_store", workspace, {"reads": "yes"}, dedupe="s")
     assert (await served.run()).dead == 1
+
+
+@pytest.mark.parametrize(("plan", "to"), [("free", "postgres"), ("pro", "sqlite")])
+async def test_an_erasure_waits_for_a_move_and_leaves_nothing_of_it(
+    served: World,
+    memories: Postgres,
+    control_plane: ControlPlaneUrls,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: str,
+    to: str,
+) -> None:
+    """Two runners: one copies, where the other erases."""
+    account, workspace = await served.open(plan)
+    await fill(served, memories, workspace)
+    seen: list[tuple[str, str]] = []
+
+    async def copy_and_be_overtaken(source: MovableStore, target: MovableStore) -> None:
+        rows = await source.raw_page(Kind.MEMORY)
+        served.confirm(account, workspace)
+        await served.outbox.enqueue("erase_account", account, {}, dedupe=account)
+        await served.run()
+        seen.extend(served.jobs())
+        await target.put_raw(Kind.MEMORY, rows)
+        await copy_all(source, target)
+
+    monkeypatch.setattr("provisioning.moves.copy_all", copy_and_be_overtaken)
+    served.owner.run(
+        "UPDATE app.workspaces SET plan = %s WHERE id = %s", "free" if to == "sqlite" else "pro", workspace
+    )
+    await served.outbox.enqueue("move_store", workspace, {"to": to}, dedupe=workspace)
+    await served.run()
+    assert ("erase_account", "waiting") in seen
+    served.owner.make_due()
+    await served.settle()
+    assert ("erase_account", "done") in served.jobs()
+    assert left(control_plane.owner, account, workspace) == []
+    assert not served.outside.databases
+
+
+async def test_what_was_copied_to_a_store_that_was_erased_since_is_refused(served: World) -> None:
+    """By a runner that was frozen, and wakes up behind the fence that it knows."""
+    _, workspace = await served.open("free")
+    target = served.parts.movable(StoreAddress("postgres", workspace_url(workspace), Secret(""), 2))
+    closed = Fence(2, Mode.CLOSED)
+    assert await target.fence(closed) == closed
+    rows = await served.parts.movable(await at(served, workspace)).raw_page(Kind.MEMORY)
+    await served.outbox.enqueue("close_store", workspace, {}, dedupe=workspace)
+    assert (await served.run()).done == 1
+    with pytest.raises(Fenced):
+        await target.put_raw(Kind.MEMORY, rows)
+    assert await target.fence(Fence(2, Mode.OPEN)) != Fence(2, Mode.OPEN)
+
+
+async def at(world: World, workspace: str) -> StoreAddress:
+    placement = await world.parts.stores.placements.read(workspace)
+    assert placement is not None
+    return world.parts.stores.address(workspace, placement)

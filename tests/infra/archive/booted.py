@@ -63,6 +63,7 @@ def environment(function: Function) -> dict[str, str]:
     key = base64.urlsafe_b64encode(bytes(32)).decode()
     values = {
         "EDGE_SECRET": EDGE_SECRET,
+        "FREE_STORE": "sqlite",
         "DATABASE_URL": "postgresql://memories:x@127.0.0.1:1/postgres?sslmode=disable",
     }
     return {
