@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from declarations import FREE
+from declarations import FREE, FUNCTIONS
 from tests.cloud.stack import Answer, Stack, wait_until
 
 MEMORY = {"type": "solution", "title": "Kept", "content": "Acknowledged writes are never lost."}
@@ -239,7 +239,8 @@ def test_a_revoked_key_stops_within_five_seconds(stack: Stack) -> None:
 
 
 def test_a_function_refuses_callers_that_do_not_come_through_the_edge(stack: Stack) -> None:
-    ports = [part["port"] for part in stack.parts() if part["kind"] == "function"]
+    ports = [part["port"] for part in stack.parts() if part["name"] in {function.name for function in FUNCTIONS}]
+    assert len(ports) == len(FUNCTIONS)
     for port in ports:
         for headers in ({}, {"X_Edge_Signature": "0" * 64, "X_Edge_Timestamp": str(int(time.time()))}):
             answer = stack.call("GET", "/api/v1/health", key=stack.key, url=f"http://127.0.0.1:{port}", **headers)

@@ -81,7 +81,7 @@ def test_preview_after_up_shows_no_change(stack: Stack) -> None:
 def test_a_function_with_more_memory_is_one_change_in_place(stack: Stack) -> None:
     declarations = stack.checkout / "functions" / "declarations.py"
     original = declarations.read_text()
-    declarations.write_text(original.replace("sizing=Sizing(memory_mb=512", "sizing=Sizing(memory_mb=1024"))
+    declarations.write_text(original.replace("sizing=Sizing(memory_mb=512", "sizing=Sizing(memory_mb=1024", 1))
     assert declarations.read_text() != original
     try:
         said = stack.make("preview").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -102,6 +103,22 @@ def test_it_is_started_again_when_it_dies(daemon: Daemon, function: tuple[str, i
     assert status == 200
     assert told["pid"] != first["pid"]
     assert daemon.part("function")["restarts"] == first["restarts"] + 1
+
+
+def test_one_that_ends_answers_what_comes_by_connections_that_it_has(daemon: Daemon, function: tuple[str, int]) -> None:
+    """A client may use one again before it hears that it is closed; what it sends so is answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", function[1], timeout=10)
+    told = "keep it"
+    with contextlib.closing(connection):
+        while told != "close":
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            if told == "keep it":
+                os.kill(daemon.part("function")["pid"], signal.SIGTERM)
+            told = answer.getheader("Connection", "")
+    wait_for(lambda: call(function[1], "GET", "/")[0] == 200)
 
 
 def test_while_it_cannot_be_started_callers_get_503(daemon: Daemon, function: tuple[str, int]) -> None:

@@ -36,7 +36,10 @@ REQUEST_LIMIT_BYTES = 32 << 20
 QUEUE_SECONDS = 10.0
 GRANT_SECONDS = 0.01
 KEEP_ALIVE_SECONDS = 75
-DRAIN_SECONDS = 9
+DRAIN_SECONDS = 8
+QUIET_SECONDS = 1.0
+"""How long an instance that ends answers what comes by connections it has, each the last: the vendor's front end sends
+nothing to an instance that is going away, but our callers may reuse a connection just then."""
 HEALTH_PATH = "/_ah/health"  # /_ah/ is reserved by the platform: no function sees it
 
 FORBIDDEN = (403, b"Forbidden: your client does not have permission to call this service (roles/run.invoker).\n")
@@ -141,10 +144,13 @@ class Platform:
         self._timeout = timeout
         self._invokers = Invokers(invokers)
         self._slots = asyncio.Semaphore(concurrency)
+        self.ending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if self.ending:
+            send = _last(send)
         if scope["path"].startswith("/_ah/"):
             await _answer(send, (200, b"ok\n") if scope["path"] == HEALTH_PATH else (404, b"Not Found\n"))
         elif refusal := self._invokers.refusal(scope):
@@ -229,6 +235,17 @@ async def _answer(send: Send, answer: tuple[int, bytes]) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
+def _last(send: Send) -> Send:
+    """Makes an answer the last of its connection."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing
+
+
 def _decoded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
@@ -265,6 +282,15 @@ def main() -> None:
             await super().startup(sockets=sockets)
             os.write(options.ready_fd, b"1")
             os.close(options.ready_fd)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for server in self.servers:
+                server.close()
+            platform.ending = True
+            quiet = time.monotonic() + QUIET_SECONDS
+            while self.server_state.connections and time.monotonic() < quiet:  # noqa: ASYNC110  uvicorn's, and no event
+                await asyncio.sleep(0.02)
+            await super().shutdown(sockets=sockets)
 
     make: Callable[[str, str, str], App] = create_asgi_app
     function = make(os.environ["FUNCTION_TARGET"], str(Path("main.py").resolve()), "http")
