@@ -184,13 +184,15 @@ class AccountsSettings(AdmissionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProvisioningSettings(AdmissionSettings):
-    """What opens an account: the control plane, the seals, and Turso's platform API.
+class StoreOpeningSettings(Settings):
+    """What opens and closes stores: the control plane, the cache in front of it, the seal, and Turso's platform API.
 
-    The operator's `make key` runs with these values too, from the stack's `operator` output. `free_store` is where the
-    free plan's workspaces are: a `Store`.
+    `free_store` is where the free plan's workspaces are: a `Store`.
     """
 
+    database_url: Secret
+    redis_url: str
+    redis_token: Secret
     free_store: str = Store.SQLITE.value
     store_seal_key: Secret
     turso_api_url: str
@@ -200,14 +202,22 @@ class ProvisioningSettings(AdmissionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProvisioningFunctionSettings(ProvisioningSettings):
+class ProvisioningSettings(StoreOpeningSettings):
+    """What the operator's `make key` needs besides, to issue a key; from the stack's `operator` output."""
+
+    key_tag_secret: Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvisioningFunctionSettings(StoreOpeningSettings):
     """What the deployed function needs besides: mail, Supabase's users, and who may call it.
 
-    `mail_from` is the sender of mails, `operator_email` who is told of trouble, `auth_secret_key` a key of the project
-    that may delete users. Callers prove themselves by OIDC tokens of `oidc_caller` (an address of a service account),
-    signed by a key in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its
-    own address. The secrets turso_api_token, smtp_password and auth_secret_key are read anew at use when
-    `secrets_prefix` says where (projects/PROJECT/secrets/FUNCTION-), by Google's address or `secret_manager_url`.
+    It issues no key and admits nobody, so it holds no secret for that. `auth_url` is Supabase's, `mail_from` is the
+    sender of mails, `operator_email` who is told of trouble, `auth_secret_key` a key of the project that may delete
+    users. Callers prove themselves by OIDC tokens of `oidc_caller` (an address of a service account), signed by a key
+    in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its own address. The
+    secrets turso_api_token, smtp_password and auth_secret_key are read anew at use when `secrets_prefix` says where
+    (projects/PROJECT/secrets/FUNCTION-), by Google's address or `secret_manager_url`.
     """
 
     turso_databases_most: int = 100  # Turso's free plan; 0: as many as one likes
@@ -218,6 +228,7 @@ class ProvisioningFunctionSettings(ProvisioningSettings):
     mail_from: str
     operator_email: str
     site_url: str
+    auth_url: str
     auth_secret_key: Secret
     oidc_certs_url: str
     oidc_caller: str

@@ -29,7 +29,7 @@ class VerifiedAccountBody(PersonBody):
 
 
 class CurrentWorkspaceBody(TypedDict):
-    """`ready`: its store is there. `note`: why the store is not the one that its plan says."""
+    """`ready`: its store is there."""
 
     id: str
     name: str
@@ -37,7 +37,6 @@ class CurrentWorkspaceBody(TypedDict):
     seats: int
     ready: bool
     created_at: str
-    note: NotRequired[str]
 
 
 class VerifiedWorkspaceBody(CurrentWorkspaceBody):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.usage.service import Usage
 from core.ports import Principal
-from declarations import PLANS
+from declarations import FREE, PLANS
 from memories.quotas import MEGABYTE
 from memories.quotas import Usage as Held
 
@@ -33,7 +33,7 @@ def verified_body(caller: Principal, described: dict[str, Any]) -> answers.Verif
 
 def limits_body(caller: Principal) -> answers.LimitsBody:
     """Of the plan; null is no limit. `key_calls_per_day` only for a key with a cap of its own."""
-    plan = PLANS[caller.plan]
+    plan = PLANS.get(caller.plan, FREE)
     body: answers.LimitsBody = {
         "calls_per_day": plan.calls_per_day,
         "calls_per_minute": plan.calls_per_minute,

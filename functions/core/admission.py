@@ -10,7 +10,7 @@ whatever becomes of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,6 +34,11 @@ _NO_KEY = "No API key was sent. Send yours as `X-API-Key: mg_...` or `Authorizat
 _NOT_A_KEY = "This API key is not valid: it is mistyped or incomplete. Copy it again from your dashboard."
 _SCOPELESS = (Access.OPEN, Access.ANY)
 _STORED = (Access.READ, Access.WRITE)
+_SUSPENDED: Mapping[str | None, tuple[Access, ...]] = {"writes": (Access.WRITE,), "all": _STORED}
+_SUSPENSION = (
+    "This workspace is suspended, and does not take this call. Nothing was deleted. "
+    "Write to our support to learn why, and how it is opened again."
+)
 _BOUND = (
     "This API key is bound to a project, and memories cannot be kept to one project yet: it reads and writes none. "
     "Use a key without a project."
@@ -110,7 +115,7 @@ class Admission:
         Raises:
             Unauthorized: no credential was sent, and the route is not OPEN.
             TooManyRequests: a limit is reached.
-            Forbidden: the credential lacks the scope, or is bound to a project.
+            Forbidden: the credential lacks the scope, or is bound to a project, or the workspace is suspended.
             Unavailable: the workspace has no store yet.
         """
         if admitted is None:
@@ -198,5 +203,7 @@ def _judge(principal: Principal, access: Access) -> None:
         raise Forbidden(f"This API key lacks the scope {access.value}. Use a key that has it.")
     if access in _STORED and principal.project is not None:
         raise Forbidden(_BOUND)
+    if access in _SUSPENDED.get(principal.suspended, ()):
+        raise Forbidden(_SUSPENSION)
     if access in _STORED and not principal.store.url:
         raise Unavailable("Your workspace is still being set up. Try again in a few seconds.", part="provisioning")

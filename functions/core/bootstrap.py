@@ -19,7 +19,7 @@ from core.principals import Principals
 from core.seal import Sealer
 from core.settings import Secret, Settings, SettingsError
 from core.tokens import JwtVerifier
-from declarations import AdmissionSettings, ProvisioningSettings, Sizing
+from declarations import AdmissionSettings, Sizing, StoreOpeningSettings
 
 
 class SystemClock:
@@ -105,7 +105,7 @@ def _wake(http: HttpClient, settings: Settings) -> Wake | None:
     return google.Wake(http, queue, google.Metadata(http)) if queue else None
 
 
-def build_provisioning(settings: ProvisioningSettings) -> ProvisioningTools:
+def build_provisioning(settings: StoreOpeningSettings) -> ProvisioningTools:
     """The tools of provisioning, where statements may take longer than a request's.
 
     Raises:

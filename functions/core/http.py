@@ -219,7 +219,8 @@ class Pipeline:
             if not problem.stale_address:
                 raise
             renew = partial(admission.renew, *credentials, route.access, workspace=workspace)
-            waits = problem.passing and self._passing[call.caller.workspace_id] < PASSING_MOST
+            passing = problem.passing and call.caller.suspended is None
+            waits = passing and self._passing[call.caller.workspace_id] < PASSING_MOST
             with self._held(call.caller.workspace_id):
                 return await self._again(problem, call, progress, renew, PASSING_SECONDS if waits else 0.0)
 
@@ -256,7 +257,7 @@ class Pipeline:
             try:
                 return await handler(call, self._service)
             except Unavailable as again:
-                if not again.passing or time.monotonic() >= ends:
+                if not again.passing or call.caller.suspended is not None or time.monotonic() >= ends:
                     raise
                 problem = again
 

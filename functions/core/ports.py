@@ -35,7 +35,7 @@ class Principal:
     """Who asks: one API key of one account in one workspace, or a person who is signed in (`key_id` is then empty).
 
     `project` is the only one that the key may see; `key_calls_per_day` is its own cap. `workspace_created` is unix
-    seconds.
+    seconds. `suspended` is what its store refuses until further notice: `writes`, `all`, or None.
     """
 
     key_id: str
@@ -48,6 +48,7 @@ class Principal:
     project: str | None = None
     key_calls_per_day: int | None = None
     workspace_created: float = 0.0
+    suspended: str | None = None
 
     @property
     def is_person(self) -> bool:
@@ -136,6 +137,7 @@ class KeyRecord:
     key_calls_per_day: int | None = None
     epoch: int = 1
     workspace_created: float = 0.0
+    suspended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

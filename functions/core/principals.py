@@ -214,5 +214,6 @@ class Principals:
             project=record.project,
             key_calls_per_day=record.key_calls_per_day,
             workspace_created=record.workspace_created,
+            suspended=record.suspended,
         )
         return Admitted(principal, self.limits.pool(principal))

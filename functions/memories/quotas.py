@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.problems import Forbidden
-from declarations import PLANS, Plan
+from declarations import FREE, PLANS, Plan
 
 MEGABYTE = 1_000_000
 GIGABYTE = 1_000_000_000
@@ -25,7 +25,7 @@ class StoreLimits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a store holds. `bytes`: of the texts of memories, of their earlier states, and of relationships."""
+    """What a store holds. `bytes`: the texts of memories and of their earlier states, and what relationships take."""
 
     memories: int
     relationships: int
@@ -48,8 +48,8 @@ class QuotaReached(Forbidden):
 
 
 def limits_of(plan: str) -> StoreLimits:
-    """Raises: KeyError: there is no such plan."""
-    declared = PLANS[plan]
+    """What a plan's workspace may hold; one of an unknown plan is treated as `core.limits` does: as free."""
+    declared = PLANS.get(plan, FREE)
     return StoreLimits(declared.memories, declared.storage_mb * MEGABYTE)
 
 
@@ -60,7 +60,9 @@ def reached(limits: StoreLimits, usage: Usage, resource: Resource) -> QuotaReach
     if resource is Resource.MEMORIES:
         full = f"holds {limits.memories:,} memories and {usage.memories:,} are stored"
     else:
-        full = f"holds {told(limits.bytes)} of text, earlier states included, and {told(usage.bytes)} are stored"
+        full = (
+            f"holds {told(limits.bytes)}, earlier states and relationships included, and {told(usage.bytes)} are stored"
+        )
     return QuotaReached(f"{named} {full}. {_way_up(limits, resource)}", resource)
 
 

@@ -3,7 +3,8 @@
     close_store                       everything that a workspace remembers is erased, wherever it is; no way back
     suspend_store {reads, writes}     true: they are refused; false: taken again
 
-The fence inside the store holds at once, for every request that was admitted before; Turso's own block comes on top.
+The fence inside the store holds at once, for every request that was admitted before; Turso's own block comes on top,
+and what the control plane says: whoever meets the fence asks it, and is told that the workspace is suspended.
 Closing looks in both stores, whatever the control plane says: a move may have left something in the other one.
 """
 
@@ -43,6 +44,7 @@ async def suspend_store(parts: Parts, job: Job) -> None:
     await parts.movable(parts.stores.address(workspace, placement)).fence(Fence(placement.epoch, mode))
     if at_turso and (reads or writes):
         await turso.block_database(name, reads=reads, writes=writes)
+    await parts.stores.placements.suspend(workspace, "all" if reads else "writes" if writes else None)
 
 
 async def erase_stores(parts: Parts, workspace: str) -> None:

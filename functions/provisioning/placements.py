@@ -113,6 +113,10 @@ class Placements:
         """Why the store is not where the plan says."""
         await self._postgres.fetch("SELECT app.note_store(%s::uuid, %s)", [workspace, note])
 
+    async def suspend(self, workspace: str, what: str | None) -> None:
+        """What its store refuses from now on: `writes`, `all`, or nothing. Cached principals are made outdated."""
+        await self._postgres.fetch("SELECT app.suspend_workspace(%s::uuid, %s)", [workspace, what])
+
     async def renew_token(self, workspace: str, url: str, sealed_token: str, token_ends: datetime) -> bool:
         """Another token for the store at `url`. False: the workspace's store is not there any more."""
         rows = await self._postgres.fetch(

@@ -20,7 +20,7 @@ from core.adapters.postgres import StatementRefused
 from core.admission import LEASE_SECONDS, SHARED_SECONDS
 from core.bootstrap import ProvisioningTools, SystemClock
 from core.problems import Conflict, Internal, Invalid, NotFound
-from declarations import PLANS, SCOPES, ProvisioningSettings, Store
+from declarations import PLANS, SCOPES, ProvisioningSettings, Store, StoreOpeningSettings
 from provisioning.outbox import Outbox
 from provisioning.placements import Placements
 from provisioning.rotation import Fixed, SecretSource
@@ -133,7 +133,7 @@ def workspace_of(account: uuid.UUID) -> str:
     return str(uuid.uuid5(_WORKSPACES, str(account)))
 
 
-def stores_of(settings: ProvisioningSettings, tools: ProvisioningTools, turso_token: SecretSource) -> Stores:
+def stores_of(settings: StoreOpeningSettings, tools: ProvisioningTools, turso_token: SecretSource) -> Stores:
     """What opens and closes stores."""
     turso = Turso(tools.http, settings.turso_api_url, turso_token, settings.turso_organization, settings.turso_group)
     return Stores(

@@ -27,6 +27,11 @@ CLOSED = "closed"
 """`store_note` of a workspace whose store was erased: it gets no other."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to reach a new database: its name takes a moment to become known."""
+SIZE_HEADROOM = 3
+"""A database may grow to so many times the plan's storage. The plan counts texts as they were sent; the file also holds
+them folded for the search, with the indexes, and free pages: measured 1.2 to 1.7 times the count for what can fill a
+plan (large memories, earlier states, relationships). So the quota, which says what to do, is reached before the file is
+full, which is a mere "try again"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ class Stores:
         if store is Store.POSTGRES:
             return await self.open_in_postgres(workspace)
         name = database_name(workspace)
-        hostname = await self.turso.open_database(name, plan.storage_mb)
+        hostname = await self.turso.open_database(name, plan.storage_mb * SIZE_HEADROOM)
         token, ends = await self._new_token(name)
         address = StoreAddress(Store.SQLITE.value, base_url(hostname), token)
         schema = await _apply_schema(self.databases.open(address), patient=True)

@@ -28,11 +28,12 @@ BUILD_ROLES = ("roles/logging.logWriter", "roles/artifactregistry.writer")
 
 
 class FunctionService(pulumi.ComponentResource):
-    """`url` is where it is reached, `edge_secret` what the edge must sign with, `runner` its identity, for grants."""
+    """`url` is where it is reached, `edge_secret` what the edge must sign with (None: it is not behind the edge),
+    `runner` its identity, for grants."""
 
     function: Function
     url: pulumi.Output[str]
-    edge_secret: pulumi.Input[str]
+    edge_secret: pulumi.Input[str] | None
     runner: pulumi.Output[str]
     invocable: pulumi.Resource
 
@@ -48,7 +49,7 @@ class FunctionService(pulumi.ComponentResource):
     ) -> None:
         super().__init__("memorygraph-cloud:components:FunctionService", function.name, None, opts)
         self.function = function
-        self.edge_secret = environment.secret["EDGE_SECRET"]
+        self.edge_secret = environment.secret.get("EDGE_SECRET")
         runner = self._account("run", f"Runs {function.name}", google)
         self.runner = member(runner)
         builder = self._account("build", f"Builds {function.name}", google)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from core.settings import Secret, Settings
-from declarations import DEPLOYED, ProvisioningSettings
+from declarations import DEPLOYED, FUNCTIONS, PROVISIONING, FunctionSettings, ProvisioningSettings
 from infra.bindings import Bindings, Unbound
 
 OWNERS: dict[str, type[Settings]] = {
@@ -64,9 +64,18 @@ def test_what_is_bound_loads(bindings: Bindings, owner: str) -> None:
 def test_each_owner_has_its_own_edge_secret_and_database_role(bindings: Bindings) -> None:
     for owner, settings in OWNERS.items():
         secret = bindings.bind(owner, settings).secret
-        if not issubclass(settings, ProvisioningSettings):
+        if issubclass(settings, FunctionSettings):
             assert secret["EDGE_SECRET"] == f"keys.all({owner}-edge-secret)"
         assert secret["DATABASE_URL"] == f"control_plane.url({owner})"
+
+
+def test_nobody_holds_a_secret_of_another_trade(bindings: Bindings) -> None:
+    """The provisioning function is behind no edge, admits nobody and issues no key; the operator only issues keys."""
+    held = {owner: set(bindings.bind(owner, settings).secret) for owner, settings in OWNERS.items()}
+    admission = {"EDGE_SECRET", "KEY_TAG_SECRET", "PRINCIPAL_SEAL_KEY"}
+    assert all(held[function.name] >= admission for function in FUNCTIONS)
+    assert not held[PROVISIONING.name] & admission
+    assert held["the operator"] & admission == {"KEY_TAG_SECRET"}
 
 
 def test_a_variable_without_a_value_fails_by_name(bindings: Bindings) -> None:

@@ -24,7 +24,7 @@ class ControlPlane:
         refused, key, account, workspace, plan, scopes, version, kind, url, token, expires, *more = rows[0]
         if refused:
             return KeyRefused(refused)
-        role, project, calls_per_day, epoch, created = more
+        role, project, calls_per_day, epoch, created, suspended = more
         return KeyRecord(
             key_id=key,
             account_id=account,
@@ -41,6 +41,7 @@ class ControlPlane:
             key_calls_per_day=calls_per_day,
             epoch=epoch,
             workspace_created=created,
+            suspended=suspended,
         )
 
     async def find_member(self, claims: Claims, workspace_id: str | None) -> KeyRecord | KeyRefused | None:
@@ -53,7 +54,7 @@ class ControlPlane:
             _FIND_MEMBER,
             [claims.account_id, workspace, claims.email, claims.name, claims.expires_at, FREE.name],
         )
-        refused, account, workspace, plan, version, kind, url, token, role, epoch, created = rows[0]
+        refused, account, workspace, plan, version, kind, url, token, role, epoch, created, suspended = rows[0]
         if refused:
             return KeyRefused(refused)
         return KeyRecord(
@@ -69,6 +70,7 @@ class ControlPlane:
             role=role,
             epoch=epoch,
             workspace_created=created,
+            suspended=suspended,
         )
 
     async def open_account(self, account_id: str, workspace_id: str, name: str, plan: str) -> None:
@@ -105,12 +107,12 @@ class ControlPlane:
 
 _FIND_KEY = """
 SELECT refused, key_id, account_id, workspace_id, plan, scopes, version, store_kind, store_url, store_token, expires_at,
-    role, project, key_calls_per_day, epoch, workspace_created
+    role, project, key_calls_per_day, epoch, workspace_created, suspended
 FROM app.admit(%s)
 """
 
 _FIND_MEMBER = """
 SELECT refused, account_id, workspace_id, plan, version, store_kind, store_url, store_token, role, epoch,
-    workspace_created
+    workspace_created, suspended
 FROM app.admit_member(%s::uuid, %s::uuid, %s, %s, %s::double precision, %s)
 """

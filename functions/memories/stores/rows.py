@@ -22,6 +22,8 @@ PAGE_BYTES = 4 << 20
 """A page of memories ends after so many bytes of text: sqld and Turso answer with 10 MB at most."""
 VERSIONS_KEPT = 100
 """Earlier states of one memory that the triggers of both schemas keep; a test compares them with this."""
+RELATIONSHIP_COST = 500
+"""Bytes that a relationship takes besides its texts, in both schemas; a test compares them with this."""
 
 MEMORY_COLUMNS = (
     "id",

@@ -45,6 +45,7 @@ ALTER TABLE app.accounts
 ALTER TABLE app.workspaces
     ADD COLUMN personal boolean NOT NULL DEFAULT true, -- made with the account, and ends with it
     ADD COLUMN closed_at timestamptz, -- nobody comes in; its store is being deleted
+    ADD COLUMN suspended text CHECK (suspended IN ('writes', 'all')), -- what its store refuses; null: nothing
     ADD COLUMN seats integer NOT NULL DEFAULT 1; -- its members, for billing: app.count_seats
 
 ALTER TABLE app.members ADD COLUMN version bigint NOT NULL DEFAULT 1;
@@ -263,6 +264,20 @@ BEGIN
 END
 $$;
 
+-- What the store refuses from now on: 'writes', 'all', or (null) nothing. Again: nothing happens.
+CREATE FUNCTION app.suspend_workspace(workspace uuid, what text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE app.workspaces w SET suspended = what WHERE w.id = workspace AND w.suspended IS DISTINCT FROM what;
+    IF FOUND THEN
+        PERFORM app.outdate(workspace, NULL, NULL, false);
+    END IF;
+END
+$$;
+
 CREATE FUNCTION app.count_seats(workspace uuid)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -289,7 +304,7 @@ CREATE FUNCTION app.admit(key_hash text)
 RETURNS TABLE (
     refused text, key_id text, account_id text, workspace_id text, plan text, scopes text[], version bigint,
     store_kind text, store_url text, store_token text, expires_at double precision, role text, project text,
-    key_calls_per_day integer, epoch bigint, workspace_created double precision
+    key_calls_per_day integer, epoch bigint, workspace_created double precision, suspended text
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -306,9 +321,9 @@ BEGIN
         END,
         k.id::text, k.account_id::text, k.workspace_id::text, w.plan, k.scopes, k.version + w.version + a.version,
         w.store_kind, w.store_url, w.store_token, extract(epoch FROM k.expires_at)::double precision, m.role, k.project,
-        k.calls_per_day, w.epoch, extract(epoch FROM w.created_at)::double precision, k.last_used_at
+        k.calls_per_day, w.epoch, extract(epoch FROM w.created_at)::double precision, w.suspended, k.last_used_at
     INTO refused, key_id, account_id, workspace_id, plan, scopes, version, store_kind, store_url, store_token,
-        expires_at, role, project, key_calls_per_day, epoch, workspace_created, used
+        expires_at, role, project, key_calls_per_day, epoch, workspace_created, suspended, used
     FROM app.api_keys k
     JOIN app.workspaces w ON w.id = k.workspace_id
     JOIN app.accounts a ON a.id = k.account_id
@@ -335,7 +350,8 @@ CREATE FUNCTION app.admit_member(
 )
 RETURNS TABLE (
     refused text, account_id text, workspace_id text, plan text, version bigint,
-    store_kind text, store_url text, store_token text, role text, epoch bigint, workspace_created double precision
+    store_kind text, store_url text, store_token text, role text, epoch bigint, workspace_created double precision,
+    suspended text
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -374,9 +390,9 @@ BEGIN
             WHEN w.closed_at IS NOT NULL THEN 'closed'
         END,
         a.id::text, w.id::text, w.plan, m.version + w.version + a.version, w.store_kind, w.store_url, w.store_token,
-        m.role, w.epoch, extract(epoch FROM w.created_at)::double precision
+        m.role, w.epoch, extract(epoch FROM w.created_at)::double precision, w.suspended
     INTO refused, account_id, workspace_id, plan, version, store_kind, store_url, store_token, role, epoch,
-        workspace_created
+        workspace_created, suspended
     FROM app.accounts a
     LEFT JOIN app.workspaces w ON w.id = coalesce(workspace, (
         SELECT o.id FROM app.members b JOIN app.workspaces o ON o.id = b.workspace_id
@@ -398,7 +414,7 @@ AS $$
         'account', jsonb_strip_nulls(jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
         'workspace', jsonb_strip_nulls(jsonb_build_object(
             'id', w.id, 'name', w.name, 'personal', w.personal, 'seats', w.seats, 'ready', w.store_url IS NOT NULL,
-            'created_at', app.iso(w.created_at), 'note', w.store_note
+            'created_at', app.iso(w.created_at)
         )),
         'role', m.role,
         'keys', (
@@ -421,5 +437,6 @@ $$;
 GRANT EXECUTE ON FUNCTION app.admit(text), app.admit_member(uuid, uuid, text, text, double precision, text)
 TO memories, accounts, provisioning;
 GRANT EXECUTE ON FUNCTION app.describe(uuid, uuid, uuid) TO accounts;
+GRANT EXECUTE ON FUNCTION app.suspend_workspace(uuid, text) TO provisioning;
 
 RESET ROLE;

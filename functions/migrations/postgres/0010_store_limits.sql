@@ -33,7 +33,7 @@ CREATE TABLE memory.usage (
     workspace_id uuid PRIMARY KEY,
     memories bigint NOT NULL,
     relationships bigint NOT NULL,
-    bytes bigint NOT NULL -- of texts: memories, their earlier states, and contexts of relationships
+    bytes bigint NOT NULL -- of texts of memories and their earlier states, and of relationships (memory.size)
 ) WITH (fillfactor = 50);
 
 -- What was written since a move began to copy, in order: `kind` is one of `Kind` in memories/stores/ports_move.py.
@@ -56,6 +56,22 @@ BEGIN
         );
     END LOOP;
 END
+$$;
+
+-- What kept answers are about, so that they go with it: a memory or a relationship; null: a batch, of which no text is
+-- kept. A column, because below row-level security no index is used for an expression on JSON.
+ALTER TABLE memory.idempotency ADD COLUMN about text COLLATE "C" GENERATED ALWAYS AS (answer ->> 'id') STORED;
+CREATE INDEX idempotency_about ON memory.idempotency (workspace_id, about);
+
+-- A relationship takes 500 bytes, which is its row with its indexes (RELATIONSHIP_COST in
+-- functions/memories/stores/rows.py; a test compares them), and its texts. None takes none.
+CREATE OR REPLACE FUNCTION memory.size(r memory.relationships)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN r.id IS NULL THEN 0 ELSE
+        500 + coalesce(octet_length(r.context), 0) + coalesce(octet_length(r.invalidation_reason), 0)
+    END::bigint
 $$;
 
 CREATE FUNCTION memory.size(v memory.memory_versions)
@@ -339,7 +355,7 @@ BEGIN
 END
 $$;
 
--- Operations of 0003, 0005 and 0007, which now settle.
+-- Operations of 0003, 0005 and 0007, which now settle. What is deleted takes the answers about it along.
 
 CREATE OR REPLACE FUNCTION memory.put(workspace text, columns jsonb, once jsonb)
 RETURNS SETOF memory.memory_row
@@ -435,11 +451,15 @@ BEGIN
     DELETE FROM memory.memories m WHERE m.id = wanted;
     known := FOUND;
     DELETE FROM memory.memory_versions v WHERE v.id = wanted;
-    DELETE FROM memory.relationships r WHERE r.id IN (
-        SELECT old.id FROM memory.relationships old
-        WHERE old.from_id = wanted OR old.to_id = wanted
-        ORDER BY old.id FOR UPDATE
-    );
+    WITH gone AS (
+        DELETE FROM memory.relationships r WHERE r.id IN (
+            SELECT old.id FROM memory.relationships old
+            WHERE old.from_id = wanted OR old.to_id = wanted
+            ORDER BY old.id FOR UPDATE
+        )
+        RETURNING r.id
+    )
+    DELETE FROM memory.idempotency i WHERE i.about IN (SELECT wanted COLLATE "C" UNION ALL SELECT gone.id FROM gone);
     settled := memory.settle(NULL);
     RETURN NEXT;
 END
@@ -548,8 +568,32 @@ BEGIN
     END IF;
     DELETE FROM memory.relationships r WHERE r.id = wanted;
     known := FOUND;
+    DELETE FROM memory.idempotency i WHERE i.about = wanted;
     settled := memory.settle(NULL);
     RETURN NEXT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION memory.invalidate(
+    workspace text, wanted text, at bigint, superseding text, reason text, author jsonb
+)
+RETURNS SETOF memory.relationship_row
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    settled boolean;
+BEGIN
+    PERFORM set_config('memory.workspace', workspace, true);
+    UPDATE memory.relationships r SET
+        valid_until = greatest(r.valid_from, at), invalidated_by = superseding, invalidation_reason = reason,
+        updated_at = memory.later(at, r.updated_at), version = r.version + 1,
+        updated_by_key = author ->> 'updated_by_key', updated_by_account = author ->> 'updated_by_account',
+        updated_by_agent = author ->> 'updated_by_agent'
+    WHERE r.id = wanted AND (r.valid_until IS NULL OR r.valid_until > greatest(r.valid_from, at));
+    RETURN QUERY SELECT (memory.shown(r)).* FROM memory.relationships r WHERE r.id = wanted;
+    settled := memory.settle(NULL);
 END
 $$;
 

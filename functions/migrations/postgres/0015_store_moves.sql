@@ -159,8 +159,13 @@ BEGIN
         CASE WHEN p.number LIKE 't.%' THEN format('(r ->> %L)::bigint', substr(p.number, 3)) ELSE p.number END
     ) USING rows;
     EXECUTE format(
-        'INSERT INTO memory.%1$I SELECT n.* FROM jsonb_array_elements($1) r CROSS JOIN %2$s n',
+        'INSERT INTO memory.%1$I %2$s FROM jsonb_array_elements($1) r CROSS JOIN %3$s n',
         p.tab,
+        CASE kind
+            WHEN 'key' THEN '(workspace_id, key, fingerprint, at, answer)
+                SELECT n.workspace_id, n.key, n.fingerprint, n.at, n.answer'
+            ELSE 'SELECT n.*'
+        END,
         CASE kind
             WHEN 'memory' THEN 'memory.new_memory(r)'
             WHEN 'relationship' THEN 'memory.new_relationship(r)'

@@ -6,7 +6,8 @@
 -- the batch takes what fits (`each`), by leaving the row out and noting it in `_refused`. PostgreSQL does the same
 -- (0010).
 --
--- Bytes are those of the texts: memories, their earlier states, and the contexts of relationships.
+-- Bytes are those of the texts of memories and of their earlier states; a relationship takes 500, which is its row with
+-- its indexes (RELATIONSHIP_COST in memories/stores/rows.py; a test compares them), and its texts.
 
 ALTER TABLE memories ADD COLUMN size INTEGER GENERATED ALWAYS AS (
   length(CAST(title || content || coalesce(summary, '') || tags || coalesce(context, '') AS BLOB))
@@ -16,9 +17,15 @@ ALTER TABLE memory_versions ADD COLUMN size INTEGER GENERATED ALWAYS AS (
   length(CAST(title || content || coalesce(summary, '') || tags || coalesce(context, '') AS BLOB))
 ) VIRTUAL;
 
-ALTER TABLE relationships ADD COLUMN size INTEGER GENERATED ALWAYS AS (
-  coalesce(length(CAST(context AS BLOB)), 0)
+ALTER TABLE relationships ADD COLUMN texts INTEGER GENERATED ALWAYS AS (
+  length(CAST(coalesce(context, '') || coalesce(invalidation_reason, '') AS BLOB))
 ) VIRTUAL;
+
+ALTER TABLE relationships ADD COLUMN size INTEGER GENERATED ALWAYS AS (500 + texts) VIRTUAL;
+
+-- Kept answers by what they are about, so that they go with it: a memory or a relationship. Those to batches begin with
+-- a list, and hold no text.
+CREATE INDEX idempotency_about ON idempotency (json_extract(answer, '$[0]'));
 
 -- One row. Limits that are null do not limit.
 CREATE TABLE _usage (
@@ -130,7 +137,7 @@ END;
 -- Relationships.
 
 CREATE TRIGGER relationships_are_let_in BEFORE INSERT ON relationships
-WHEN new.size > 0 AND (SELECT bytes + new.size > bytes_most FROM _usage)
+WHEN (SELECT bytes + new.size > bytes_most FROM _usage)
 BEGIN
   SELECT RAISE(ABORT, 'MG41B');
 END;
@@ -145,17 +152,11 @@ BEGIN
   UPDATE _usage SET relationships = relationships - 1, bytes = bytes - old.size;
 END;
 
-CREATE TRIGGER relationships_may_grow BEFORE UPDATE OF context ON relationships
-WHEN length(CAST(new.context AS BLOB)) > old.size
-  AND (SELECT bytes + length(CAST(new.context AS BLOB)) - old.size > bytes_most FROM _usage)
-BEGIN
-  SELECT RAISE(ABORT, 'MG41B');
-END;
-
-CREATE TRIGGER relationships_that_grow_are_counted AFTER UPDATE OF context ON relationships
-WHEN new.context IS NOT old.context
+CREATE TRIGGER relationships_may_grow AFTER UPDATE OF context, invalidation_reason ON relationships
+WHEN new.size <> old.size
 BEGIN
   UPDATE _usage SET bytes = bytes + new.size - old.size;
+  SELECT RAISE(ABORT, 'MG41B') FROM _usage WHERE new.size > old.size AND bytes > bytes_most;
 END;
 
 -- What was written since a move began to copy, in order: `kind` is one of `Kind` in memories/stores/moving.py. The
@@ -166,7 +167,8 @@ CREATE TABLE _journal (
   id TEXT NOT NULL
 ) STRICT;
 
--- As in 0001, and `over_bytes` for what does not fit.
+-- As in 0001, and `over_bytes` for what does not fit. A row that is not in the table yet has no size, so it is spelled
+-- out.
 DROP TRIGGER relationships_come_in;
 
 CREATE TRIGGER relationships_come_in INSTEAD OF INSERT ON incoming_relationships
@@ -185,8 +187,10 @@ BEGIN
           )
           SELECT 1 FROM reached WHERE id = held.from_id
         ) THEN 'cycle'
-        WHEN coalesce(length(CAST(new.context AS BLOB)), 0) > held.size AND (
-          SELECT bytes + length(CAST(new.context AS BLOB)) - held.size > bytes_most FROM _usage
+        WHEN length(CAST(coalesce(new.context, '') || coalesce(new.invalidation_reason, '') AS BLOB)) > held.texts AND (
+          SELECT bytes - held.texts
+            + length(CAST(coalesce(new.context, '') || coalesce(new.invalidation_reason, '') AS BLOB)) > bytes_most
+          FROM _usage
         ) THEN 'over_bytes'
         ELSE 'updated'
       END
@@ -209,8 +213,11 @@ BEGIN
         )
         SELECT 1 FROM reached WHERE id = new.from_id
       ) THEN 'cycle'
-      WHEN new.context <> '' AND (SELECT bytes + length(CAST(new.context AS BLOB)) > bytes_most FROM _usage)
-        THEN 'over_bytes'
+      WHEN (
+        SELECT bytes + 500 + length(CAST(coalesce(new.context, '') || coalesce(new.invalidation_reason, '') AS BLOB))
+          > bytes_most
+        FROM _usage
+      ) THEN 'over_bytes'
       ELSE 'created'
     END
   );

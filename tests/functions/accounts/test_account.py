@@ -123,6 +123,15 @@ async def test_who_is_a_person(world: World) -> None:
     }
 
 
+async def test_why_the_store_is_elsewhere_is_for_the_operator(world: World) -> None:
+    ada = await world.sign_in("ada@example.com")
+    world.run("UPDATE app.workspaces SET store_note = 'turso refused' WHERE id = %s", ada.workspace)
+    for path in ("/auth/verify", "/workspaces", "/dashboard/stats"):
+        answer = await world.ask("GET", path, ada)
+        assert answer.status == 200
+        assert "turso" not in answer.body.decode()
+
+
 async def test_who_is_a_key(world: World) -> None:
     ada = await world.sign_in("ada@example.com")
     world.set_plan(ada.workspace, "team")

@@ -101,6 +101,22 @@ async def test_a_missing_scope_is_named(gate: Gate) -> None:
         await admit(gate, key, Access.WRITE)
 
 
+@pytest.mark.parametrize(("suspended", "refused"), [("writes", [Access.WRITE]), ("all", [Access.READ, Access.WRITE])])
+async def test_a_suspended_workspace_says_so(gate: Gate, suspended: str, refused: list[Access]) -> None:
+    key = gate.add_key(("memories:read", "memories:write", "account"))
+    record = gate.directory.keys[keys.hash_key(key)]
+    assert isinstance(record, KeyRecord)
+    gate.directory.keys[keys.hash_key(key)] = replace(record, suspended=suspended)
+    for process in (gate.admission, gate.process()):  # the second has it from the shared cache
+        for access in (Access.READ, Access.WRITE, Access.ACCOUNT, Access.ANY, Access.OPEN):
+            if access in refused:
+                with pytest.raises(Forbidden, match=r"suspended.*support"):
+                    await admitted(process, key, access)
+            else:
+                await admitted(process, key, access)
+    assert gate.directory.asked == 1
+
+
 async def test_second_request_asks_nobody(gate: Gate) -> None:
     key = gate.add_key()
     await admit(gate, key)

@@ -455,6 +455,46 @@ async def test_it_does_not_wait_for_ever(site: Site, monkeypatch: pytest.MonkeyP
     assert calls > 1
 
 
+@pytest.mark.parametrize(("suspended", "status", "calls"), [("all", 403, 1), ("writes", 403, 1), (None, 200, 2)])
+async def test_a_suspension_is_not_waited_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch, suspended: str | None, status: int, calls: int
+) -> None:
+    """The fence of the store holds before what is cached of the principal says why."""
+    monkeypatch.setattr(http, "PASSING_SECONDS", 3600.0)
+    seen: list[str] = []
+
+    async def write(call: Call, _service: Service) -> Response:
+        seen.append(call.caller.store.url)
+        if len(seen) == 1:
+            move_store(site, suspended=suspended)
+            raise Moving("moving", part="store")
+        return call.reply({})
+
+    answer = await call(_app_with(site, write=write), "POST", PREFIX + "/things", key=site.key, body={})
+    assert (answer.status, len(seen)) == (status, calls)
+    assert ("suspended" in answer.body.decode()) == (status == 403)
+
+
+async def test_what_a_suspended_workspace_still_takes_does_not_wait_for_its_store(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "PASSING_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(http, "PASSING_SECONDS", 0.02)
+    calls = 0
+
+    async def fails(_call: Call, _service: Service) -> Response:
+        nonlocal calls
+        calls += 1
+        raise Moving("moving", part="store")
+
+    app = _app_with(site, fails=fails)
+    move_store(site, suspended="all")
+    for _ in range(2):
+        calls = 0
+        assert (await call(app, "GET", PREFIX + "/fails", key=site.key)).status == 503
+        assert calls == 1
+
+
 async def test_few_requests_of_a_workspace_wait_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "PASSING_MOST", 3)
     monkeypatch.setattr(http, "PASSING_PAUSE_SECONDS", 0.001)
@@ -491,11 +531,11 @@ async def test_a_store_that_refuses_for_another_reason_is_asked_once(site: Site)
     assert calls == 1
 
 
-def move_store(site: Site) -> None:
+def move_store(site: Site, **changes: Any) -> None:
     directory = site.gate.directory
     for key_hash, record in directory.keys.items():
         assert isinstance(record, KeyRecord)
-        directory.keys[key_hash] = replace(record, store_url="http://new.localhost:1")
+        directory.keys[key_hash] = replace(record, store_url="http://new.localhost:1", **changes)
 
 
 def _app_with(site: Site, **changed: Any) -> ASGIApp:

@@ -46,6 +46,7 @@ from memories.ports import KeyReused, Store
 from memories.quotas import QuotaReached, StoreLimits
 from memories.relationship_types import RelationshipType
 from memories.stores.postgres import PostgresStores
+from memories.stores.rows import RELATIONSHIP_COST
 from memories.stores.sqlite import SqliteStore
 from memories.text import fold, normal_tags, patterns
 from memories.transfer.model import Kind, Part, Place
@@ -345,8 +346,12 @@ whole = [
     Call("read_usage"),
 ]
 """What both hold at first, and what they are asked in the middle and at the end."""
-limits = st.none() | st.builds(StoreLimits, st.none() | st.integers(3, 7), st.integers(30, 300))
-_COUNTED = """
+limits = st.none() | st.builds(
+    StoreLimits,
+    st.none() | st.integers(3, 7),
+    st.builds(lambda texts, edges: texts + edges * RELATIONSHIP_COST, st.integers(30, 300), st.integers(0, 5)),
+)
+_COUNTED = f"""
   SELECT (SELECT count(*) FROM memories), (SELECT count(*) FROM relationships),
     coalesce((SELECT sum(octets) FROM (
       SELECT length(CAST(title || content || coalesce(summary, '') || tags || coalesce(context, '') AS BLOB)) AS octets
@@ -355,7 +360,8 @@ _COUNTED = """
       SELECT length(CAST(title || content || coalesce(summary, '') || tags || coalesce(context, '') AS BLOB))
       FROM memory_versions
       UNION ALL
-      SELECT length(CAST(context AS BLOB)) FROM relationships
+      SELECT {RELATIONSHIP_COST} + length(CAST(coalesce(context, '') || coalesce(invalidation_reason, '') AS BLOB))
+      FROM relationships
     )), 0)"""
 
 

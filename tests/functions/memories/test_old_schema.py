@@ -16,6 +16,7 @@ from core.ports import Database, Result, Statement
 from memories.model import Changes, Search
 from memories.quotas import QuotaReached, Resource, StoreLimits, Usage
 from memories.stores.fence import Fenced
+from memories.stores.rows import RELATIONSHIP_COST
 from memories.stores.sqlite import SqliteStore
 from memories.transfer.model import NoRoom, Outcome, Stored
 from tests.functions.adapters.sqld import Sqld
@@ -72,7 +73,7 @@ async def test_everything_works_without_limits(store: SqliteStore) -> None:
     assert await store.delete("m3")
     assert await found(store, Search()) == ["i", "m0", "m1", "m2", "s"]
     size = sum(len(f"Title {one}Content {one}[]") for one in ("i", "m0", "m1", "m2", "s"))
-    assert await store.read_usage() == Usage(5, 1, size + len("tContent m0[]") + 1)
+    assert await store.read_usage() == Usage(5, 1, size + len("tContent m0[]") + RELATIONSHIP_COST + 1)
 
 
 async def test_it_is_fenced(store: SqliteStore, database: Counting) -> None:
@@ -101,7 +102,8 @@ async def test_limits_hold_from_the_upgrade_on(store: SqliteStore, database: Cou
     """Also for a process that has known the schema of before."""
     await put(store, memory("a"), memory("b"), memory("c"))
     await store.update("a", Changes({"title": "t"}), NOW + SECOND, ANN)
-    await relate(store, edge("a", "b", context="context"))
+    await relate(store, edge("a", "b", edge_id="e", context="context"))
+    await store.invalidate("e", NOW, ANN, reason="because")
     counted = await store.read_usage()
     await migrations.apply(database, ALL)
     assert await store.read_usage() == counted

@@ -31,7 +31,7 @@ from memories.quotas import Usage
 from memories.stores.postgres import PostgresStore, PostgresStores
 from memories.stores.postgres.base import KEY_REUSED, to_json
 from memories.stores.postgres.search import wanted as wanted_of
-from memories.stores.rows import VERSIONS_KEPT
+from memories.stores.rows import RELATIONSHIP_COST, VERSIONS_KEPT
 from memories.text import fold
 from memories.transfer.model import Outcome, Part
 from tests.functions.conftest import ControlPlaneUrls
@@ -471,7 +471,7 @@ async def test_what_was_there_before_is_counted(postgres_server: Server, tmp_pat
     for workspace in (one, other, str(uuid.uuid4())):
         address = StoreAddress("postgres", workspace_url(workspace), Secret(""))
         counted.append(await PostgresStores(adapter).open(address).read_usage())
-    assert counted == [Usage(2, 1, 4 + 9 + 4 + 1), Usage(1, 0, 4), Usage(0, 0, 0)]
+    assert counted == [Usage(2, 1, 4 + 9 + 4 + RELATIONSHIP_COST + 1), Usage(1, 0, 4), Usage(0, 0, 0)]
     await adapter.close()
 
 
@@ -486,12 +486,13 @@ async def test_the_version_before_is_counted_and_its_changes_are_noted(filled: R
     assert created
     await all_of(session, "SELECT memory.remove(%s, 'a', NULL, NULL)", filled.workspace)
     usage, noted = await filled.store.read_usage(), await filled.batch(NOTED, write=False)
-    gone = len('oursContent a["ours"]')
+    gone = len('oursContent a["ours"]') + RELATIONSHIP_COST
     assert usage == Usage(before.memories + 1, 0, before.bytes + 2 * len("tc[]") - gone)
     assert [row[1:] for row in noted[0].rows[len(after[0].rows) :]] == [
         ("memory", "new"),
         ("memory", "imported"),
         ("memory", "a"),
+        ("key", "ours"),
         ("relationship", "ours"),
     ]
 
@@ -556,6 +557,24 @@ def test_what_is_rare_is_found_by_the_index(
     )
     assert set(re.findall(r"Scan on (\w+)", plan)) == {"memories", "memories_by_text"}
     assert "Seq Scan" not in plan
+
+
+def test_answers_are_found_by_what_they_are_about(control_plane: ControlPlaneUrls) -> None:
+    with psycopg.connect(control_plane.owner) as connection:
+        connection.execute("SET LOCAL ROLE memory_owner")
+        connection.execute("SELECT set_config('memory.workspace', %s, true)", [str(uuid.uuid4())])
+        connection.execute(
+            """
+            INSERT INTO memory.idempotency (workspace_id, key, fingerprint, at, answer)
+            SELECT memory.workspace(), number, 'f', 1, jsonb_build_object('id', number, 'content', repeat('c', 1000))
+            FROM generate_series(1, 3000) number
+            """
+        )
+        connection.execute("ANALYZE memory.idempotency")
+        delete = """EXPLAIN DELETE FROM memory.idempotency i
+            WHERE i.about IN (SELECT '7' COLLATE "C" UNION ALL SELECT r.id FROM memory.relationships r LIMIT 20)"""
+        plan = "\n".join(str(row[0]) for row in connection.execute(delete))
+    assert re.search(r"Index Scan (using|on) idempotency_about.*\n\s+Index Cond: .*workspace_id.*about", plan), plan
 
 
 async def test_both_ways_of_a_search_give_the_same(rows: Rows, shared_control_plane: ControlPlaneUrls) -> None:

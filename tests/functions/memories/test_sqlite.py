@@ -129,6 +129,15 @@ async def test_walks_read_indexes_alone(file: Database, served: Database) -> Non
         assert any("COVERING INDEX relationships_out (from_id=? AND type=?)" in step for step in explaining.steps)
 
 
+async def test_answers_are_found_by_what_they_are_about(file: Database, served: Database) -> None:
+    for database in (file, served):
+        explaining = Explaining(database)
+        await SqliteStore(explaining).delete("a")
+        await SqliteStore(explaining).unrelate("e")
+        found_by = [step for step in explaining.steps if " idempotency" in step]
+        assert found_by == ["SEARCH idempotency USING INDEX idempotency_about (<expr>=?)"] * 2
+
+
 def check_walk(steps: list[str]) -> None:
     for index in ("relationships_out", "relationships_in"):
         assert any(f"COVERING INDEX {index} (" in step for step in steps), steps

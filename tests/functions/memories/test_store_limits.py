@@ -24,6 +24,7 @@ from memories.quotas import QuotaReached, Resource, StoreLimits, Usage, limits_o
 from memories.stores.fence import Fenced
 from memories.stores.ports_move import Fence, Mode, MovableStore
 from memories.stores.postgres import PostgresStores
+from memories.stores.rows import RELATIONSHIP_COST as COST
 from memories.stores.rows import VERSIONS_KEPT
 from memories.stores.sqlite import SqliteStore
 from memories.transfer.model import Kind, NoRoom, Outcome, Part, Place, Stored
@@ -59,12 +60,16 @@ async def test_texts_are_counted_in_bytes_and_given_back(store: Store) -> None:
     assert await used(store) == (2, 0, size + 10)
     await relate(store, edge("a", "b", edge_id="e", context="für"))
     await relate(store, edge("a", "b", "CAUSES", edge_id="f"))
-    assert await used(store) == (2, 2, size + 10 + 4)
+    assert await used(store) == (2, 2, size + 10 + 2 * COST + 4)
     await store.amend("e", EdgeChanges({"context": None}), NOW, ANN)
-    assert await used(store) == (2, 2, size + 10)
+    assert await used(store) == (2, 2, size + 10 + 2 * COST)
     await store.amend("e", EdgeChanges({"context": "ab"}), NOW, ANN)
+    await store.invalidate("f", NOW, ANN, reason="faß")
+    assert await used(store) == (2, 2, size + 12 + 2 * COST + 4)
+    await store.amend("f", EdgeChanges({"context": "xyz"}), NOW, ANN)
+    assert await used(store) == (2, 2, size + 12 + 2 * COST + 7)
     await store.unrelate("f")
-    assert await used(store) == (2, 1, size + 12)
+    assert await used(store) == (2, 1, size + 12 + COST)
     await store.delete("a")  # with its relationships
     assert await used(store) == (1, 0, 10)
     await store.delete("b")
@@ -94,8 +99,9 @@ async def test_what_does_nothing_counts_nothing(store: Store) -> None:
     await store.import_memories([sized("a", 50)], ANN)
     reinforcement = Reinforcement(success=True, strength_step=0.1, confidence_step=0.1, least=0.1, most=1.0)
     await store.reinforce("e", reinforcement, NOW, ANN)
-    await store.invalidate("e", NOW, ANN, reason="because")
-    assert await used(store) == (2, 1, 21)
+    await store.invalidate("e", NOW, ANN)
+    await store.invalidate("e", NOW + SECOND, ANN, reason="because")  # it has ended
+    assert await used(store) == (2, 1, 21 + COST)
 
 
 # Memories.
@@ -141,23 +147,53 @@ async def test_limits_are_those_of_the_caller(opens: Opens) -> None:
 
 
 async def test_no_more_bytes_than_the_plan_holds(opens: Opens) -> None:
-    store = opens(StoreLimits(None, 100))
-    await put(store, sized("a", 60), sized("b", 40))
-    with pytest.raises(QuotaReached, match=r"holds 100 bytes of text.* and 100 bytes are stored") as caught:
+    store = opens(StoreLimits(None, 100 + COST))
+    await put(store, sized("a", 60), sized("b", 40 + COST))
+    with pytest.raises(QuotaReached, match=r"holds 600 bytes, .* and 600 bytes are stored") as caught:
         await put(store, sized("c", 4))
     assert caught.value.resource is Resource.BYTES
-    for growing in (store.put(sized("b", 41), ANN), store.update("b", Changes({"summary": "s"}), NOW, ANN)):
+    for growing in (store.put(sized("b", 41 + COST), ANN), store.update("b", Changes({"summary": "s"}), NOW, ANN)):
         with pytest.raises(QuotaReached):
             await growing
     with pytest.raises(QuotaReached):
-        await store.relate(edge("a", "b", context="c"), same_since=NOW, author=ANN)
-    await relate(store, edge("a", "b", edge_id="e"))  # without text
+        await store.relate(edge("a", "b"), same_since=NOW, author=ANN)
+    assert await used(store) == (2, 0, 100 + COST)
+    assert await store.get("b") == sized("b", 40 + COST)
+
+
+async def test_a_relationship_needs_room_for_itself_and_for_its_texts(opens: Opens) -> None:
+    store = opens(StoreLimits(None, 20 + COST + 4))
+    await put(store, sized("a", 10), sized("b", 10))
     with pytest.raises(QuotaReached):
-        await store.amend("e", EdgeChanges({"context": "c"}), NOW, ANN)
-    assert await used(store) == (2, 1, 100)
-    assert await store.get("b") == sized("b", 40)
-    await store.delete("a")
-    await store.amend("e", EdgeChanges({"context": "c"}), NOW, ANN)  # it is gone
+        await store.relate(edge("a", "b", context="12345"), same_since=NOW, author=ANN)
+    await relate(store, edge("a", "b", edge_id="e", context="12"))
+    with pytest.raises(QuotaReached):
+        await store.relate(edge("a", "b", "CAUSES"), same_since=NOW, author=ANN)
+    with pytest.raises(QuotaReached):
+        await store.amend("e", EdgeChanges({"context": "12345"}), NOW, ANN)
+    with pytest.raises(QuotaReached) as caught:
+        await store.invalidate("e", NOW, ANN, reason="123")
+    assert caught.value.resource is Resource.BYTES
+    assert await store.relationship("e") == edge("a", "b", edge_id="e", context="12")
+    ended = await store.invalidate("e", NOW, ANN, reason="12")
+    assert ended is not None
+    assert ended.invalidation_reason == "12"
+    assert await used(store) == (2, 1, 20 + COST + 4)
+    await store.unrelate("e")
+    await relate(store, edge("a", "b", "CAUSES"))
+
+
+async def test_a_workspace_is_full_of_relationships_alone(opens: Opens) -> None:
+    store = opens(StoreLimits(None, 20 + 5 * COST))
+    await put(store, sized("a", 10), sized("b", 10))
+    sent = [edge("a", "b", edge_id=f"e{number}") for number in range(7)]
+    outcomes = await store.import_relationships(sent, ANN, timeless=False)
+    assert outcomes == [Outcome.CREATED] * 5 + [Outcome.OVER_BYTES] * 2
+    reason = replace(sent[0], updated_at=NOW + SECOND, valid_until=NOW, invalidation_reason="r")
+    assert await store.import_relationships([reason], ANN, timeless=False) == [Outcome.OVER_BYTES]
+    assert await used(store) == (2, 5, 20 + 5 * COST)
+    await store.delete("b")
+    assert await used(store) == (1, 0, 10)
 
 
 async def test_a_memory_that_grows_needs_room_for_its_earlier_state(opens: Opens) -> None:
@@ -196,7 +232,7 @@ async def test_over_the_limit_everything_may_shrink(opens: Opens) -> None:
     await put(store, sized("a", 40))
     assert isinstance(await store.update("b", Changes({"importance": 0.1}), NOW, ANN), Memory)
     await store.amend("e", EdgeChanges({"context": "con"}), NOW, ANN)
-    assert await used(store) == (3, 1, 40 + 50 + 50 + 3)
+    assert await used(store) == (3, 1, 40 + 50 + 50 + COST + 3)
     with pytest.raises(QuotaReached):
         await put(store, sized("a", 41))
     for name in ("a", "b"):
@@ -247,7 +283,7 @@ async def test_a_batch_in_part_with_room_for_all_is_stored_whole(opens: Opens) -
 
 
 async def test_of_an_import_nothing_good_is_lost(opens: Opens) -> None:
-    store = opens(StoreLimits(3, 100))
+    store = opens(StoreLimits(3, 100 + COST))
     await put(store, sized("a", 20), sized("b", 20))
     later = NOW + SECOND
     outcomes = await store.import_memories(
@@ -255,8 +291,8 @@ async def test_of_an_import_nothing_good_is_lost(opens: Opens) -> None:
             sized("d", 10),
             sized("c", 10),
             sized("a", 20),
-            sized("b", 71, at=later),
-            sized("a1", 90),
+            sized("b", 71 + COST, at=later),
+            sized("a1", 90 + COST),
             sized("e", 4),
         ],
         ANN,
@@ -283,7 +319,7 @@ async def test_of_an_import_nothing_good_is_lost(opens: Opens) -> None:
     grown = replace(edges[1], context="c", updated_at=later)
     assert await store.import_relationships([grown], ANN, timeless=False) == [Outcome.OVER_BYTES]
     assert await store.import_relationships([replace(grown, context=None)], ANN, timeless=False) == [Outcome.UPDATED]
-    assert await used(store) == (3, 1, 100)
+    assert await used(store) == (3, 1, 100 + COST)
 
 
 async def test_writers_at_once_store_no_more_than_there_is_room_for(
@@ -450,8 +486,9 @@ def test_what_is_said_names_the_limit_the_use_and_the_way_up() -> None:
         "Your Free plan holds 100 memories and 100 are stored. Delete some, or upgrade to Pro for 10,000."
     )
     assert reached(free, usage, Resource.BYTES).detail == (
-        "Your Free plan holds 500 MB of text, earlier states included, and 500 MB are stored. "
+        "Your Free plan holds 500 MB, earlier states and relationships included, and 500 MB are stored. "
         "Delete some, or upgrade to Pro for 5 GB."
     )
+    assert limits_of("a plan of the past") == free
     assert reached(pro, usage, Resource.MEMORIES).detail.endswith("upgrade to Team for any number.")
     assert reached(team, usage, Resource.BYTES).detail.endswith("Delete some memories to store others.")

@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 
 from core.ports import Database, Statement
+from memories.graph.model import Reinforcement
 from memories.model import Changes, Memory, Mismatch, Revision, Search, Version
 from memories.ports import KeyReused, Store
+from memories.stores.ports_move import Kind, MovableStore
 from memories.stores.rows import VERSIONS_KEPT
 from tests.functions.memories.samples import (
     ANN,
@@ -313,9 +315,7 @@ async def test_a_write_with_a_used_key_is_answered_as_it_was_then(store: Store) 
     assert await store.get("a") == changed
     assert await store.get("other") is None
     assert (await store.put(memory("a"), ANN, once("key 2"))).version == 3
-    await store.delete("a")
     assert await store.put(whole, ANN, once("key")) == first
-    assert await store.get("a") is None
 
 
 async def test_keys_are_forgotten(store: Store) -> None:
@@ -325,3 +325,32 @@ async def test_keys_are_forgotten(store: Store) -> None:
     assert (await store.put(memory("c"), ANN, once("key", at=NOW + day))).id == "a"  # a day old, no older
     await store.put(memory("d"), ANN, once("third", at=NOW + day + MICROSECOND))
     assert (await store.put(memory("c"), ANN, once("key", "another thing", NOW + day))).id == "c"
+
+
+async def test_what_is_deleted_takes_the_answers_about_it_along(store: Store, movable: MovableStore) -> None:
+    async def keys() -> list[object]:
+        return [row["key"] for row in await movable.raw_page(Kind.KEY)]
+
+    step = Reinforcement(success=True, strength_step=0.1, confidence_step=0.1, least=0.1, most=1.0)
+    for name in ("a", "b", "c"):
+        await store.put(memory(name), ANN, once(f"put {name}"))
+    await store.put(memory("a", title="secret"), ANN, once("put a again"))
+    await store.put_many([memory("d"), memory("a")], ANN, once("many"))
+    for one in (edge("a", "b", edge_id="ab"), edge("c", "a", "CAUSES", edge_id="ca"), edge("b", "c", edge_id="bc")):
+        await store.relate(one, same_since=NOW, author=ANN, once=once(f"relate {one.id}"))
+    await store.relate(edge("b", "c", "CAUSES", edge_id="bc2"), same_since=NOW, author=ANN, once=once("relate bc2"))
+    await store.reinforce("ab", step, NOW, ANN, once("reinforce ab"))
+    every = await keys()
+    assert len(every) == 10
+    # Only when it is deleted.
+    assert isinstance(await store.delete("a", [Revision(9, NOW)]), Mismatch)
+    assert isinstance(await store.unrelate("bc", [Revision(9, NOW)]), Mismatch)
+    assert await keys() == every
+    assert await store.delete("a")
+    assert await keys() == ["many", "put b", "put c", "relate bc", "relate bc2"]
+    assert "secret" not in str(await movable.raw_page(Kind.KEY))
+    assert await store.unrelate("bc")
+    assert await keys() == ["many", "put b", "put c", "relate bc2"]
+    # The others are answered as before, and what is gone is made anew.
+    assert await store.put(memory("x"), ANN, once("put b")) == memory("b")
+    assert await store.put(memory("a"), ANN, once("put a")) == memory("a")

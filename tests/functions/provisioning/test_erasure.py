@@ -13,7 +13,7 @@ import pytest
 
 from core.adapters.http1 import HttpAnswer, HttpRefused
 from core.adapters.postgres import Postgres
-from core.ports import StoreAddress
+from core.ports import Claims, KeyRecord, StoreAddress
 from core.problems import Unavailable
 from core.settings import Secret
 from core.urls import workspace_url
@@ -234,24 +234,38 @@ async def test_nobody_is_erased_who_did_not_confirm(served: World) -> None:
 
 @pytest.mark.parametrize("plan", ["free", "pro"])
 async def test_suspending(served: World, memories: Postgres, plan: str) -> None:
-    _, workspace = await served.open(plan)
+    account, workspace = await served.open(plan)
     store = await fill(served, memories, workspace)
+    claims = Claims(account_id=account, email="ada@example.test", name="Ada", expires_at=0.0)
+    key_hash = "0" * 64
+    scopes = ["memories:read"]
+    await served.control.add_key(workspace, account, "a key", prefix="mg_" + "0" * 12, key_hash=key_hash, scopes=scopes)
 
-    async def suspend(*, reads: bool, writes: bool) -> None:
+    async def suspend(*, reads: bool, writes: bool) -> list[str | None]:
+        """What the control plane then says to who asks by a key, and to who is signed in."""
         await served.outbox.enqueue("suspend_store", workspace, {"reads": reads, "writes": writes}, dedupe="s")
-        assert (await served.run()).done == 1
+        before = await served.control.find_key(key_hash)
+        assert (await served.run()).done == 2
+        found = await served.control.find_key(key_hash)
+        member = await served.control.find_member(claims, None)
+        assert isinstance(before, KeyRecord)
+        assert isinstance(found, KeyRecord)
+        assert isinstance(member, KeyRecord)
+        await served.cache.put(key_hash, before.version, b"as it was", 60.0)  # a tombstone is there
+        assert await served.cache.get(key_hash) is None
+        return [found.suspended, member.suspended]
 
-    await suspend(reads=False, writes=True)
+    assert await suspend(reads=False, writes=True) == ["writes"] * 2
     assert await store.get("1") is not None
     with pytest.raises(Unavailable):
         await store.put(memory("late"), ANN)
-    await suspend(reads=True, writes=True)
+    assert await suspend(reads=True, writes=True) == ["all"] * 2
     with pytest.raises(Unavailable):
         await store.get("1")
     if plan == "free":
         database = served.outside.databases[database_name(workspace)]
         assert (database["block_reads"], database["block_writes"]) == (True, True)
-    await suspend(reads=False, writes=False)
+    assert await suspend(reads=False, writes=False) == [None] * 2
     await store.put(memory("again"), ANN)
     if plan == "free":
         assert (database["block_reads"], database["block_writes"]) == (False, False)

@@ -16,7 +16,7 @@ from core.adapters.postgres import Postgres
 from core.ports import KeyRecord, KeyRefused, Statement, StoreAddress
 from core.problems import Internal, Invalid, NotFound, Unavailable
 from core.settings import Secret
-from declarations import PLANS
+from declarations import PLANS, ProvisioningSettings, StoreOpeningSettings
 from memories.stores.postgres import PostgresStores
 from provisioning import service, stores
 from provisioning.turso import TursoRefused
@@ -31,7 +31,9 @@ class Operator:
     def __init__(self, world: World, databases: LocalDatabases) -> None:
         self.world, self.databases = world, databases
         self.turso, self.cache, self.control, self.sealer = world.outside, world.cache, world.control, world.sealer
-        self.settings, self.tools = world.settings, world.tools
+        shared = {one.field: getattr(world.settings, one.field) for one in StoreOpeningSettings.variables()}
+        self.settings = ProvisioningSettings(**shared, key_tag_secret=Secret(TAG_SECRET))
+        self.tools = world.tools
 
     async def open(self, plan: str = "free", account_id: uuid.UUID | None = None) -> str:
         return await service.open_account(self.settings, plan, account_id=account_id, tools=self.tools)

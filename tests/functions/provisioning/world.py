@@ -21,7 +21,7 @@ from core.ports import Database, Databases, Result, Statement, StoreAddress
 from core.problems import Unavailable
 from core.seal import Sealer
 from core.settings import Secret
-from declarations import ProvisioningFunctionSettings
+from declarations import ProvisioningFunctionSettings, StoreOpeningSettings
 from provisioning import kinds, parts
 from provisioning.jobs import Runner, Tally
 from provisioning.outbox import Outbox
@@ -116,7 +116,7 @@ class Outside(HttpClient):
         if (method, path) == ("POST", base):
             name = asked["name"]
             assert asked["group"] == "a-group"
-            assert asked["size_limit"] == "500mb"
+            assert asked["size_limit"] == "1500mb"  # the plan's storage, and room for what is derived from it
             if name in self.databases:
                 return answer(409, {"error": f"database with name {name} already exists"})
             self.databases[name] = {"Hostname": self._create(name), "Name": name}
@@ -300,9 +300,11 @@ class World:
 
 
 def settings() -> ProvisioningFunctionSettings:
-    shared: dict[str, Any] = {variable.field: getattr(SETTINGS, variable.field) for variable in SETTINGS.variables()}
+    fields = [variable.field for variable in StoreOpeningSettings.variables()]
+    shared: dict[str, Any] = {field: getattr(SETTINGS, field) for field in fields if hasattr(SETTINGS, field)}
     return ProvisioningFunctionSettings(
-        **shared | {"auth_url": AUTH},
+        **shared,
+        auth_url=AUTH,
         turso_api_url=TURSO,
         turso_api_token=Secret("turso-token"),
         turso_organization="an-org",

@@ -22,6 +22,7 @@ from memories.stores.rows import (
     MEMORY_COLUMNS,
     MICROSECOND,
     RELATIONSHIP_COLUMNS,
+    RELATIONSHIP_COST,
     Row,
     columns,
     from_micros,
@@ -39,7 +40,12 @@ MEMORY_SIZE = (
     "length(CAST(m.title || m.content || coalesce(m.summary, '') || m.tags || coalesce(m.context, '') AS BLOB))"
 )
 """Bytes of text in a row of `memories m`."""
-RELATIONSHIP_SIZE = "coalesce(length(CAST(r.context AS BLOB)), 0)"
+RELATIONSHIP_SIZE = (
+    f"({RELATIONSHIP_COST} + length(CAST(coalesce(r.context, '') || coalesce(r.invalidation_reason, '') AS BLOB)))"
+)
+
+ABOUT = "json_extract(answer, '$[0]')"
+"""The id of what a kept answer is about: a memory or a relationship. Answers to batches begin with a list."""
 
 CURRENT = "r.valid_until IS NULL"
 

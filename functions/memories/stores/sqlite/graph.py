@@ -21,6 +21,7 @@ from memories.stores.rows import (
     to_relationship,
 )
 from memories.stores.sqlite.base import (
+    ABOUT,
     RELATIONSHIP,
     Operations,
     answer_of,
@@ -150,8 +151,10 @@ class GraphOperations(Operations):
 
     async def unrelate(self, relationship_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
         condition, revisions = expects(expected)
-        deleted, left = await self._write(
+        gone = "NOT EXISTS (SELECT 1 FROM relationships WHERE id = ?1)"
+        deleted, _, left = await self._write(
             Statement(f"DELETE FROM relationships WHERE id = ? AND {condition}", (relationship_id, *revisions)),
+            Statement(f"DELETE FROM idempotency WHERE {ABOUT} = ?1 AND {gone}", (relationship_id,)),
             Statement("SELECT version, updated_at FROM relationships WHERE id = ?", (relationship_id,)),
         )
         if left.rows:

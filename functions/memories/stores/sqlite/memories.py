@@ -30,6 +30,7 @@ from memories.stores.rows import (
     to_micros,
 )
 from memories.stores.sqlite.base import (
+    ABOUT,
     MEMORY,
     MEMORY_SIZE,
     Operations,
@@ -157,9 +158,13 @@ class MemoryOperations(Operations):
     async def delete(self, memory_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
         condition, revisions = expects(expected)
         gone = "NOT EXISTS (SELECT 1 FROM memories WHERE id = ?1)"
-        deleted, _, _, left = await self._write(
+        its_own = "from_id = ?1 OR to_id = ?1"
+        # `+`: compared as a column, the id would keep the index of the expression from being used.
+        about = f"{ABOUT} IN (SELECT ?1 UNION ALL SELECT +id FROM relationships WHERE {its_own})"
+        deleted, _, _, _, left = await self._write(
             Statement(f"DELETE FROM memories WHERE id = ? AND {condition}", (memory_id, *revisions)),
-            Statement(f"DELETE FROM relationships WHERE (from_id = ?1 OR to_id = ?1) AND {gone}", (memory_id,)),
+            Statement(f"DELETE FROM idempotency WHERE {about} AND {gone}", (memory_id,)),
+            Statement(f"DELETE FROM relationships WHERE ({its_own}) AND {gone}", (memory_id,)),
             Statement(f"DELETE FROM memory_versions WHERE id = ?1 AND {gone}", (memory_id,)),
             Statement("SELECT version, updated_at FROM memories WHERE id = ?", (memory_id,)),
         )
