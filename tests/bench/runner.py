@@ -28,7 +28,6 @@ LANES = 32
 RECORDED = 60  # requests of each lane of a ceiling
 FREE_ACCOUNTS = 16
 FREE_SPARE_CALLS = 60  # of an account's calls a day, kept for reading back
-FREE_LARGE = 1000
 PRELOAD_SECONDS = 240.0
 KEPT_SECONDS = 7.0  # until workerd has closed connections that nobody used
 
@@ -68,7 +67,6 @@ class Run:
         for name in self.extent.peers:
             await self._try(name, self._peer(PEERS[name], self.extent.sizes))
         await self._try("Free", self._free())
-        await self._try("Free with more memories", self._free_large())
         await self._try("a request that touches no store", self._store_free())
         await self._try("cold start", self._cold())
         await self._try("100 users", self._users())
@@ -195,16 +193,6 @@ class Run:
         rate = await bare.hrana(lanes, self.extent.seconds)
         self.found["bare sqld"] = {str(size): asdict(rate)}
         self.say(f"  {rate.rate:8.0f}/s  bare sqld, {rate.errors} errors")
-
-    async def _free_large(self) -> None:
-        workload = Workload(FREE_LARGE, name="free")
-        [key] = await self.cloud.open_accounts("free", 1)
-        ours = Ours(f"{FUNCTION_FREE} (beyond its size)", self._function(), [key])
-        try:
-            ids = await ours.preload(workload.items)
-        except Failed as error:
-            raise NotPossible(f"a Free workspace refuses {FREE_LARGE} memories: {error}") from None
-        await self._cell(ours, workload, ids, 8, rewrite=True)
 
     # Peers
 
