@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _ROWS, _NO_ROWS = pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK
 LOOK_SECONDS = 0.1
-"""How often a waiting session looks for itself: uvloop drops the reader of a socket that was reset, and calls nobody
-(libuv reports such an event as EBADF, and stops)."""
+"""How often a waiting session looks for itself: under uvloop, the reader of a socket that was reset was seen not to be
+called, ever (tests/functions/core/test_postgres.py, the crowd)."""
 _LEAVING = "57P"
 """SQLSTATEs of a server that ends the connection: it is shut down, it crashed, it is starting."""
 
