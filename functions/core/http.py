@@ -133,9 +133,14 @@ def serve(function: Function, handlers: Any, *, tools: Tools | None = None) -> C
     Raises:
         SystemExit: the environment lacks something; one log line says what.
     """
+    return register(function, lambda: Pipeline(function, handlers, tools or _tools(function)))
+
+
+def register(function: Function, make: Callable[[], Pipeline]) -> Callable[[Request], Awaitable[Response]]:
+    """Have functions-framework answer by the pipeline that `make` makes, once, here. Raises SystemExit as `serve`."""
     logs.configure()
     try:
-        pipeline = Pipeline(function, handlers, tools or _tools(function))
+        pipeline = make()
     except SettingsError as error:
         logs.LOGGER.critical("The function %s cannot start. %s.", function.name, error)
         raise SystemExit(1) from None
@@ -165,7 +170,7 @@ class Pipeline:
         self._tools = tools
         self._edge_secrets = tools.settings.edge_secret.reveal().split()
         self._routes = Routes(function.routes)
-        self._handlers = {route.handler: _handler(function, handlers, route.handler) for route in function.routes}
+        self._handlers = find_handlers(function, handlers)
         self._service = handlers.build(tools)
         self._passing: Counter[str] = Counter()
 
@@ -264,6 +269,11 @@ class Pipeline:
 
 def _tools(function: Function) -> Tools:
     return bootstrap.build(function.settings.load(), instances=function.sizing.max_instances)
+
+
+def find_handlers(function: Function, handlers: Any) -> dict[str, Handler]:
+    """The coroutine function of each declared handler, by name. Raises TypeError: one is missing."""
+    return {route.handler: _handler(function, handlers, route.handler) for route in function.routes}
 
 
 def _handler(function: Function, handlers: Any, name: str) -> Handler:

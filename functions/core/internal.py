@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core import logs
-from core.http import Call, Pipeline, _handler
+from core.http import Call, Pipeline, find_handlers, register
 from core.routes import Routes
-from core.settings import SettingsError
 from declarations import Access, Function
 
 
@@ -55,19 +52,12 @@ def serve_internal(function: Function, handlers: Any) -> Callable[[Request], Awa
     Raises:
         SystemExit: the environment lacks something; one log line says what.
     """
-    logs.configure()
-    try:
+
+    def make() -> InternalPipeline:
         settings = function.settings.load()
-        pipeline = InternalPipeline(function, handlers, handlers.build(settings), handlers.callers(settings))
-    except SettingsError as error:
-        logs.LOGGER.critical("The function %s cannot start. %s.", function.name, error)
-        raise SystemExit(1) from None
+        return InternalPipeline(function, handlers, handlers.build(settings), handlers.callers(settings))
 
-    async def entry(request: Request) -> Response:
-        return await pipeline.answer(request)
-
-    entry.__name__ = entry.__qualname__ = function.name
-    return cast(Callable[[Request], Awaitable[Response]], functions_framework.aio.http(entry))
+    return register(function, make)
 
 
 class InternalPipeline(Pipeline):
@@ -75,7 +65,7 @@ class InternalPipeline(Pipeline):
 
     def __init__(self, function: Function, handlers: Any, service: Any, callers: CallerVerifier) -> None:
         self._routes = Routes(function.routes)
-        self._handlers = {route.handler: _handler(function, handlers, route.handler) for route in function.routes}
+        self._handlers = find_handlers(function, handlers)
         self._service = service
         self._callers = callers
 

@@ -55,7 +55,7 @@ class Project(Kind):
             raise InitFailed(str(error), id=ref, outputs={"ref": ref}) from error
 
     def read(self, id: str, inputs: Properties, outputs: Properties, log: Log) -> Found | None:
-        project = self._get(id)
+        project = find_project(self._api, id)
         if project is None or project.get("status") in _DEAD:
             return None
         found: Properties = {
@@ -130,20 +130,11 @@ class Project(Kind):
             ) from None
         log("found the project that an earlier, interrupted update had made")
 
-    def _get(self, ref: str) -> dict[str, Any] | None:
-        try:
-            project: dict[str, Any] = self._api.get("projects", ref)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-        return project
-
     def _wait(self, ref: str, log: Log) -> None:
         """Return when the project takes connections: minutes after it was made, at once later."""
         waited, pause, shown = 0.0, FIRST_POLL_SECONDS, ""
         while True:
-            project = self._get(ref)
+            project = find_project(self._api, ref)
             status = "REMOVED" if project is None else str(project.get("status"))
             if status == "ACTIVE_HEALTHY":
                 return
@@ -180,6 +171,17 @@ class Project(Kind):
             "sessionUrl": _url(primary, password, SESSION_PORT if pooled else port),
             "transactionUrl": _url(primary, password, TRANSACTION_PORT if pooled else port),
         }
+
+
+def find_project(api: Api, ref: str) -> dict[str, Any] | None:
+    """The project as Supabase shows it; None when it is gone."""
+    try:
+        project: dict[str, Any] = api.get("projects", ref)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    return project
 
 
 def _ref(project: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from infra.providers.api import Api, ApiError
 from infra.providers.kind import Found, Input, Kind, Log, Output, ProviderError
 from infra.providers.properties import Properties, is_unknown
+from infra.providers.supabase import find_project
 
 ALGORITHM = "ES256"
 SECRET = re.compile(r"smtp_pass|external_\w+_secret|hook_\w+_secrets|security_captcha_secret|sms_\w+_(?:secret|token)")
@@ -60,7 +61,7 @@ class AuthSettings(Kind):
         return inputs["project"], self._apply(inputs["project"], inputs, log)
 
     def read(self, id: str, inputs: Properties, outputs: Properties, log: Log) -> Found | None:  # noqa: ARG002  the interface
-        project = self._project(id)
+        project = find_project(self._api, id)
         if project is None:
             return None
         now = self._api.get("projects", id, "config", "auth")
@@ -76,7 +77,7 @@ class AuthSettings(Kind):
         log("the settings stay as they are; they go with the project")
 
     def _apply(self, ref: str, inputs: Properties, log: Log) -> Properties:
-        project = self._project(ref)
+        project = find_project(self._api, ref)
         if project is None:
             raise ProviderError(f"Supabase has no project {ref}: run `pulumi up --refresh`, which makes it anew.")
         self._sign(ref, log)
@@ -85,15 +86,6 @@ class AuthSettings(Kind):
             body = {name: _whole(value) for name, value in wanted.items()}
             self._api.patch("projects", ref, "config", "auth", body=body)
         return self._outputs(ref, project)
-
-    def _project(self, ref: str) -> dict[str, Any] | None:
-        try:
-            project: dict[str, Any] = self._api.get("projects", ref)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-        return project
 
     def _sign(self, ref: str, log: Log) -> None:
         """See that an ES256 key is in use. What an interrupted update left standing by is taken."""
