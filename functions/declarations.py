@@ -77,6 +77,10 @@ class Function:
     routes: tuple[Route, ...]
     sizing: Sizing = Sizing()
 
+    def path_of(self, handler: str) -> str:
+        """The path of the first route to `handler`. Raises StopIteration: there is none."""
+        return next(route.path for route in self.routes if route.handler == handler)
+
 
 class Store(StrEnum):
     """Where a workspace's memories are. The value is the `kind` of its `core.ports.StoreAddress`."""
@@ -220,7 +224,7 @@ class ProvisioningFunctionSettings(StoreOpeningSettings):
     (projects/PROJECT/secrets/FUNCTION-), by Google's address or `secret_manager_url`.
     """
 
-    turso_databases_most: int = 100  # Turso's free plan; 0: as many as one likes
+    turso_databases_most: int  # that Turso's plan has room for; 0: as many as one likes
     smtp_host: str
     smtp_port: int
     smtp_user: str = ""  # empty: the server asks for none

@@ -64,7 +64,7 @@ class Jobs(pulumi.ComponentResource):
             location=config.region,
             http_target=gcp.cloudtasks.QueueHttpTargetArgs(
                 http_method="POST",
-                uri_override=target.url.apply(_override),
+                uri_override=target.url.apply(lambda url: _override(url, target.function.path_of("run_jobs"))),
                 oidc_token=gcp.cloudtasks.QueueHttpTargetOidcTokenArgs(
                     service_account_email=caller.email, audience=target.url
                 ),
@@ -83,7 +83,7 @@ class Jobs(pulumi.ComponentResource):
             retry_config=gcp.cloudscheduler.JobRetryConfigArgs(retry_count=1),
             attempt_deadline=f"{min(target.function.sizing.timeout_seconds, 1800)}s",
             http_target=gcp.cloudscheduler.JobHttpTargetArgs(
-                uri=pulumi.Output.concat(target.url, "/sweep"),
+                uri=pulumi.Output.concat(target.url, target.function.path_of("sweep")),
                 http_method="POST",
                 oidc_token=gcp.cloudscheduler.JobHttpTargetOidcTokenArgs(
                     service_account_email=caller.email, audience=target.url
@@ -118,13 +118,13 @@ class Jobs(pulumi.ComponentResource):
         )
 
 
-def _override(url: str) -> gcp.cloudtasks.QueueHttpTargetUriOverrideArgs:
+def _override(url: str, path: str) -> gcp.cloudtasks.QueueHttpTargetUriOverrideArgs:
     """Where every task of the queue goes, whatever address it was added with."""
     parts = urlsplit(url)
     return gcp.cloudtasks.QueueHttpTargetUriOverrideArgs(
         scheme=parts.scheme.upper(),
         host=parts.hostname or "",
         port=str(parts.port) if parts.port else None,
-        path_override=gcp.cloudtasks.QueueHttpTargetUriOverridePathOverrideArgs(path="/jobs"),
+        path_override=gcp.cloudtasks.QueueHttpTargetUriOverridePathOverrideArgs(path=path),
         uri_override_enforce_mode="ALWAYS",
     )

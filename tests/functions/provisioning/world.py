@@ -309,6 +309,7 @@ def settings() -> ProvisioningFunctionSettings:
         turso_api_token=Secret("turso-token"),
         turso_organization="an-org",
         turso_group="a-group",
+        turso_databases_most=100,
         smtp_host="127.0.0.1",
         smtp_port=1,
         smtp_password=Secret("smtp-password"),
