@@ -91,7 +91,10 @@ class Store(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one workspace may do. `None` means no limit. Prices in whole dollars a month (Team: for each seat)."""
+    """What one workspace may do. `None` means no limit. Prices in whole dollars a month (Team: for each seat).
+
+    `former_prices_usd` are those at which somebody may still pay: a new price is for new subscriptions only.
+    """
 
     name: str
     price_usd: int
@@ -100,6 +103,22 @@ class Plan:
     memories: int | None
     storage_mb: int
     store: Store
+    by_seat: bool = False
+    former_prices_usd: tuple[int, ...] = ()
+
+    @property
+    def lookup_key(self) -> str:
+        """What the price that is sold is called at Stripe, which knows one price by that name."""
+        return self._lookup_key(self.price_usd)
+
+    @property
+    def lookup_keys(self) -> frozenset[str]:
+        """What every price is called by which somebody may have this plan. None for a free one."""
+        prices = (self.price_usd, *self.former_prices_usd)
+        return frozenset(self._lookup_key(price) for price in prices if price)
+
+    def _lookup_key(self, price_usd: int) -> str:
+        return f"memorygraph_{self.name}_monthly_{price_usd}_usd"
 
 
 FREE = Plan(
@@ -128,8 +147,39 @@ TEAM = Plan(
     memories=None,
     storage_mb=50_000,
     store=Store.POSTGRES,
+    by_seat=True,
 )
 PLANS = {plan.name: plan for plan in (FREE, PRO, TEAM)}
+PAID = tuple(plan for plan in PLANS.values() if plan.price_usd)
+"""From the smallest to the largest."""
+PLANS_BY_PRICE = {lookup_key: plan for plan in PAID for lookup_key in plan.lookup_keys}
+"""Whatever else Stripe sells grants nothing."""
+
+STRIPE_API_VERSION = "2026-10-28.endive"
+"""Of what we ask of Stripe and of what it sends. stripe-python 16 is made for it."""
+STRIPE_EVENTS = (
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.refunded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.updated",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "subscription_schedule.canceled",
+    "subscription_schedule.released",
+    "subscription_schedule.updated",
+)
+"""What Stripe tells us of."""
+GRACE_DAYS = 14
+"""How long a paid plan goes on when its payment fails."""
 
 MIGRATION_CREDIT_CALLS = 5_000
 """Calls that a new workspace may make once beyond its day's: what moving 1,000 local memories takes."""

@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 
 from accounts.asker import Asker
-from accounts.ports import Body, NewKey, Voids
+from accounts.ports import Body, NewKey
 from accounts.refusals import refusal
 from core.adapters.postgres import Postgres, StatementRefused
 from core.keys import ApiKey
+from core.outdated import voids_of
+from core.ports import Voids
 from declarations import FREE, KEYS_MOST, TEAM
 
 INVITATION_LASTS = timedelta(days=7)
@@ -90,10 +92,10 @@ class ControlKeys(_Part):
             secret.hash,
             overlap,
         )
-        return answer["key"], answer["previous"], _voids(answer["voids"])
+        return answer["key"], answer["previous"], voids_of(answer["voids"])
 
     async def revoke(self, asker: Asker, key_id: str) -> Voids:
-        return _voids(await self._ask("revoke_key(%s::uuid, %s::uuid, %s::uuid, %s::uuid)", *_who(asker), key_id))
+        return voids_of(await self._ask("revoke_key(%s::uuid, %s::uuid, %s::uuid, %s::uuid)", *_who(asker), key_id))
 
 
 class ControlWorkspaces(_Part):
@@ -115,7 +117,7 @@ class ControlWorkspaces(_Part):
         return body
 
     async def delete(self, asker: Asker, workspace_id: str) -> Voids:
-        return _voids(await self._ask("delete_workspace(%s::uuid, %s::uuid)", asker.account, workspace_id))
+        return voids_of(await self._ask("delete_workspace(%s::uuid, %s::uuid)", asker.account, workspace_id))
 
     async def members(self, asker: Asker, workspace_id: str) -> list[Body]:
         call = "list_members(%s::uuid, %s::uuid, %s::uuid)"
@@ -124,11 +126,11 @@ class ControlWorkspaces(_Part):
 
     async def change_member(self, asker: Asker, workspace_id: str, account_id: str, role: str) -> Voids:
         call = "change_member(%s::uuid, %s::uuid, %s::uuid, %s::uuid, %s)"
-        return _voids(await self._ask(call, asker.account, asker.via, workspace_id, account_id, role))
+        return voids_of(await self._ask(call, asker.account, asker.via, workspace_id, account_id, role))
 
     async def remove_member(self, asker: Asker, workspace_id: str, account_id: str) -> Voids:
         call = "remove_member(%s::uuid, %s::uuid, %s::uuid, %s::uuid)"
-        return _voids(await self._ask(call, asker.account, asker.via, workspace_id, account_id))
+        return voids_of(await self._ask(call, asker.account, asker.via, workspace_id, account_id))
 
     async def invitations(self, asker: Asker, workspace_id: str) -> list[Body]:
         call = "list_invitations(%s::uuid, %s::uuid, %s::uuid)"
@@ -194,7 +196,7 @@ class ControlAccounts(_Part):
         return body
 
     async def confirm_erasure(self, token_hash: str) -> Voids:
-        return _voids(await self._ask("confirm_erasure(%s)", token_hash))
+        return voids_of(await self._ask("confirm_erasure(%s)", token_hash))
 
     async def calls(self, workspace_id: str, days: int) -> list[tuple[date, int]]:
         statement = "SELECT day, calls FROM app.usage_of(%s::uuid, %s::integer) ORDER BY day"
@@ -203,7 +205,3 @@ class ControlAccounts(_Part):
 
 def _who(asker: Asker) -> tuple[str, str | None, str]:
     return asker.account, asker.via, asker.workspace
-
-
-def _voids(pairs: list[list[Any]]) -> Voids:
-    return [(str(name), int(version)) for name, version in pairs]

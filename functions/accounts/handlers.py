@@ -12,7 +12,6 @@ from accounts.control import ControlAccounts, ControlKeys, ControlWorkspaces
 from accounts.keys.handlers import create_key, list_keys, rename_key, revoke_key, rotate_key
 from accounts.keys.service import KeyService
 from accounts.links import Links
-from accounts.outdated import Outdated
 from accounts.render import verified_body
 from accounts.service import AccountService
 from accounts.services import Services
@@ -35,6 +34,7 @@ from accounts.workspaces.service import WorkspaceService
 from core.bootstrap import Tools
 from core.http import Call
 from core.lazy import lazy
+from core.outdated import Outdated
 from core.seal import Sealer
 from declarations import AccountsSettings
 from memories.stores.by_kind import StoresByKind

@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from accounts.asker import Asker
 from core.keys import ApiKey
+from core.ports import Voids
 
 Body = dict[str, Any]
-Voids = Sequence[tuple[str, int]]
-"""Cached principals that are outdated: names, and the version that they must not be older than."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

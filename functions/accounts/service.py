@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from accounts.asker import Asker
 from accounts.links import Links
-from accounts.outdated import Outdated
 from accounts.ports import Accounts, Body
 from accounts.refusals import gone, no_link
 from core.leases import Leases
+from core.outdated import Outdated
 
 WAKE_SECONDS = 10.0
 """Between two wake-ups for the same workspace."""

@@ -15,6 +15,9 @@ from core.settings import Secret
 
 SqlValue = None | int | float | str | bytes
 
+Voids = Sequence[tuple[str, int]]
+"""Cached principals that are outdated: names, and the version that they must not be older than."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:

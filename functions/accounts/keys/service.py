@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accounts.asker import Asker
-from accounts.outdated import Outdated
 from accounts.ports import Body, Keys, NewKey
 from core import keys
+from core.outdated import Outdated
 from core.ports import Clock
 from core.problems import Invalid, Unavailable
 

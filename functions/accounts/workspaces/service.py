@@ -6,8 +6,8 @@ import uuid
 
 from accounts.asker import Asker
 from accounts.links import Links
-from accounts.outdated import Outdated
 from accounts.ports import Body, Workspaces
+from core.outdated import Outdated
 
 
 class WorkspaceService:

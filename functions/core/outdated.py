@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from accounts.ports import Voids
-from core.ports import PrincipalCache, Wake
+from core.ports import PrincipalCache, Voids, Wake
 from core.principals import LEASE_SECONDS, SHARED_SECONDS
 
 AT_ONCE = 50
@@ -34,3 +34,8 @@ class Outdated:
         """After a change that made jobs."""
         if self._wake is not None:
             await self._wake.wake()
+
+
+def voids_of(pairs: list[list[Any]]) -> Voids:
+    """What a function of schema `app` returns as `voids`."""
+    return [(str(name), int(version)) for name, version in pairs]
