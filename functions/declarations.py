@@ -238,6 +238,27 @@ class AccountsSettings(AdmissionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BillingSettings(AdmissionSettings):
+    """What it takes to sell plans. Without `stripe_api_key` none are sold.
+
+    `stripe_webhook_secret` holds one secret, or two separated by a space (current, previous). `stripe_api_url` is empty
+    for Stripe's own address; `stripe_portal` is the id of the portal's configuration. `tasks_url` wakes `provisioning`,
+    `site_url` is where Stripe sends people back to, `free_store` as in `StoreOpeningSettings`. Both Stripe secrets are
+    read anew at use when `secrets_prefix` says where, as in `ProvisioningFunctionSettings`.
+    """
+
+    stripe_api_key: Secret
+    stripe_webhook_secret: Secret
+    stripe_api_url: str = ""
+    stripe_portal: str = ""
+    tasks_url: str
+    site_url: str
+    free_store: str = Store.SQLITE.value
+    secrets_prefix: str = ""
+    secret_manager_url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreOpeningSettings(Settings):
     """What opens and closes stores: the control plane, the cache in front of it, the seal, and Turso's platform API.
 
@@ -373,6 +394,24 @@ ACCOUNTS = Function(
         # use
         _route("GET", "/usage", "read_usage", Access.ACCOUNT),
         _route("GET", "/dashboard/stats", "read_dashboard", Access.ACCOUNT),
+    ),
+)
+
+WEBHOOK_BYTES = 512 << 10
+"""Largest delivery of Stripe that is read; theirs are some ten kilobytes."""
+
+BILLING = Function(
+    name="billing",
+    settings=BillingSettings,
+    packages=("accounts", "memories"),
+    sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=60, concurrency=80, max_instances=10),
+    routes=(
+        _route("GET", "/billing", "read_billing", Access.ACCOUNT),
+        _route("POST", "/billing/checkout", "open_checkout", Access.ACCOUNT),
+        _route("POST", "/billing/portal", "open_portal", Access.ACCOUNT),
+        _route("POST", "/billing/plan", "change_plan", Access.ACCOUNT),
+        _route("DELETE", "/billing/plan", "keep_plan", Access.ACCOUNT),
+        _route("POST", "/webhooks/stripe", "receive_event", Access.OPEN, body_bytes=WEBHOOK_BYTES),
     ),
 )
 

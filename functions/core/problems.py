@@ -3,6 +3,7 @@
 Problem
 ├── Invalid            400  bad input; names each field
 ├── Unauthorized       401
+├── PaymentRequired    402  the card was declined; nothing was changed
 ├── Forbidden          403  `detail` is the only text that an MCP user ever sees (client contract 4.1)
 ├── NotFound           404
 ├── MethodNotAllowed   405
@@ -61,6 +62,11 @@ class Unauthorized(Problem):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="memorygraph"'})
+
+
+class PaymentRequired(Problem):
+    status = 402
+    title = "Payment required"
 
 
 class Forbidden(Problem):
