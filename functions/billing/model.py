@@ -26,8 +26,8 @@ class Status(StrEnum):
 class Subscription:
     """One subscription as it is at Stripe now.
 
-    `item` is the id of its one item and `lookup_key` what the item's price is called (None: it has none). `cancel_at` is
-    set when it will end. `next_lookup_key` and `next_at` are what its schedule says comes next. `unpaid_since` is
+    `item` is the id of its one item and `lookup_key` what the item's price is called (None: it has none). `cancel_at`
+    is set when it will end. `next_lookup_key` and `next_at` are what its schedule says comes next. `unpaid_since` is
     when its newest invoice was made, while that invoice is open and a payment of it was tried.
     """
 
