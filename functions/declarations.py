@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.settings import Secret, Settings
+from core.settings import NO_SECRET, Secret, Settings
 
 VERSION = "0.1.0"
 
@@ -247,8 +247,8 @@ class BillingSettings(AdmissionSettings):
     read anew at use when `secrets_prefix` says where, as in `ProvisioningFunctionSettings`.
     """
 
-    stripe_api_key: Secret
-    stripe_webhook_secret: Secret
+    stripe_api_key: Secret = NO_SECRET
+    stripe_webhook_secret: Secret = NO_SECRET
     stripe_api_url: str = ""
     stripe_portal: str = ""
     tasks_url: str
@@ -290,8 +290,9 @@ class ProvisioningFunctionSettings(StoreOpeningSettings):
     It issues no key and admits nobody, so it holds no secret for that. `auth_url` is Supabase's, `mail_from` is the
     sender of mails, `operator_email` who is told of trouble, `auth_secret_key` a key of the project that may delete
     users. Callers prove themselves by OIDC tokens of `oidc_caller` (an address of a service account), signed by a key
-    in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its own address. The
-    secrets turso_api_token, smtp_password and auth_secret_key are read anew at use when `secrets_prefix` says where
+    in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its own address.
+    `stripe_api_key` and `stripe_api_url` as in `BillingSettings`. The secrets turso_api_token, smtp_password,
+    auth_secret_key and stripe_api_key are read anew at use when `secrets_prefix` says where
     (projects/PROJECT/secrets/FUNCTION-), by Google's address or `secret_manager_url`.
     """
 
@@ -307,6 +308,8 @@ class ProvisioningFunctionSettings(StoreOpeningSettings):
     auth_secret_key: Secret
     oidc_certs_url: str
     oidc_caller: str
+    stripe_api_key: Secret = NO_SECRET
+    stripe_api_url: str = ""
     secrets_prefix: str = ""
     secret_manager_url: str = ""
 
@@ -418,7 +421,7 @@ BILLING = Function(
 PROVISIONING = Function(
     name="provisioning",
     settings=ProvisioningFunctionSettings,
-    packages=("memories", "migrations"),
+    packages=("accounts", "billing", "memories", "migrations"),
     sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=1800, concurrency=4, max_instances=2),
     routes=(
         Route(method="POST", path="/jobs", handler="run_jobs", access=Access.INTERNAL),

@@ -36,6 +36,10 @@ class Secret:
         return hash(self._value)
 
 
+NO_SECRET = Secret("")
+"""The default of one that need not be there."""
+
+
 class SettingsError(Exception):
     """The environment does not hold what a function needs; the message names every variable at once."""
 
