@@ -77,12 +77,17 @@ def lock(places: Places, source: Path) -> None:
         shutil.copyfile(work / "package-lock.json", source / "package-lock.json")
 
 
+def fetch(places: Places, source: Path, target: Path) -> None:
+    """Install what `source`/package-lock.json says into `target`. Raises Trouble."""
+    for name in FILES:
+        shutil.copyfile(source / name, target / name)
+    _npm(places, target, "ci", what=f"Installing the npm packages of {source.relative_to(places.repo)}")
+
+
 def _download(places: Places) -> None:
     make_private(places.parts)
-    for name in FILES:
-        shutil.copyfile(_source(places) / name, places.parts / name)
     _link_node(places)
-    _npm(places, places.parts, "ci", what="Installing the npm parts")
+    fetch(places, _source(places), places.parts)
     missing = [
         name
         for name in binaries(machine.npm_architecture())

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from infra.local import engine, packages, parts, processes, tools
+from infra.local import browser, engine, packages, parts, processes, tools
 from infra.local.install import install
 from infra.local.places import Places
 from infra.local.progress import Progress
@@ -14,6 +14,9 @@ from infra.local.trouble import Trouble
 
 SLOW = "tests/cloud"
 """Tests that bring up a whole environment; they run last."""
+
+PARALLEL = ("-n", "2", "--dist", "loadfile")
+"""Most fast tests wait for a server half of the time. One process runs all tests of a file, so that it sets up once."""
 
 SNAPSHOT_VARIABLE = "UPDATE_SNAPSHOTS"
 
@@ -27,10 +30,10 @@ def test(places: Places, progress: Progress, arguments: list[str]) -> None:
     if arguments:
         _pytest(places, arguments)
         return
-    _pytest(places, ["tests", f"--ignore={SLOW}"])
+    _pytest(places, ["tests", f"--ignore={SLOW}", *PARALLEL])
     if (places.repo / SLOW).exists():
         engine.find(places) or engine.build(places, progress)
-        _pytest(places, [SLOW])
+        _pytest(places, [SLOW], {browser.VARIABLE: str(browser.find(places, progress))})
 
 
 def check(places: Places, progress: Progress) -> None:
@@ -109,7 +112,7 @@ def lock(places: Places, progress: Progress) -> None:
             done = tools.run([uv, "pip", "compile", *shared, *words, "-o", target], cwd=places.repo)
             if done.code != 0:
                 raise Trouble(f"{target} could not be resolved:\n{done.output.strip()}")
-    for folder in ("infra/local/parts", "tests/bench/peers/node"):
+    for folder in ("infra/local/parts", "tests/bench/peers/node", "tests/browser/node"):
         with progress.step(f"resolving {folder}/package-lock.json"):
             parts.lock(places, places.repo / folder)
     packages.install(places, progress)

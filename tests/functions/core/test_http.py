@@ -369,7 +369,7 @@ async def test_every_problem_has_one_shape(site: Site, problem: Problem) -> None
 
 
 async def test_each_status_of_the_contract_has_a_problem() -> None:
-    assert {kind.status for kind in PROBLEMS} == {400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 503}
+    assert {kind.status for kind in PROBLEMS} == {400, 401, 402, 403, 404, 405, 409, 412, 413, 429, 500, 503}
 
 
 async def test_the_unexpected_is_logged_and_not_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
