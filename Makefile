@@ -6,12 +6,13 @@
 PYTHON ?= python3
 LOCAL_ROOT ?= .local
 PLAN ?= free
+USERS ?= 1000
 
 RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs mail key revoke jobs revive rotate preview refresh test check format engine lock install snapshot export import openapi bench
+.PHONY: help up down destroy clean status logs mail key revoke jobs revive rotate preview refresh test check format engine lock install snapshot export import openapi cost bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -87,6 +88,9 @@ import: ## a file of either kind into a workspace (FILE=...); again: carries on 
 
 openapi: ## write the description of the API anew: openapi.json and the docs page
 	$(RUN) openapi
+
+cost: ## what a month costs (USERS=1000 CALLS=1000000; ARGS="--plot cost.svg", ARGS=--help)
+	$(RUN) cost -- --users "$(USERS)" $(if $(CALLS),--calls "$(CALLS)") $(ARGS)
 
 bench: ## measure the memories beside peers, write docs/benchmarks.md (ARGS=--quick; ARGS=--help)
 	$(RUN) bench -- $(ARGS)

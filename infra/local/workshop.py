@@ -1,4 +1,4 @@
-"""What a contributor runs with the tools of .venv: test, bench, check, format, lock, snapshot, openapi, engine."""
+"""What a contributor runs with the tools of .venv: test, bench, cost, check, format, lock, snapshot, openapi, engine."""
 
 from __future__ import annotations
 
@@ -79,6 +79,13 @@ def bench(places: Places, progress: Progress, arguments: list[str]) -> None:
     words = [str(places.python), "-m", "tests.bench", "--root", str(places.root / "bench"), *arguments]
     if _code(places, words) != 0:
         raise Trouble("The benchmark did not finish; what stopped it is above.")
+
+
+def cost(places: Places, progress: Progress, arguments: list[str]) -> None:
+    """What a month costs."""
+    install(places, progress, servers=False)
+    if _code(places, [str(places.python), "-m", "infra.cost", *arguments]) != 0:
+        raise Trouble("Nothing was reckoned; the line above says what to change.")
 
 
 def build_engine(places: Places, progress: Progress) -> None:

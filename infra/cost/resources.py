@@ -1,0 +1,47 @@
+"""Every type of resource that is declared: what it costs, or why nothing. A test compares it with the graph."""
+
+from __future__ import annotations
+
+COSTS: dict[str, tuple[str, ...]] = {
+    "gcp:cloudfunctionsv2/function:Function": ("function CPU", "function memory", "function requests", "build time"),
+    "gcp:cloudscheduler/job:Job": ("schedules",),
+    "gcp:cloudtasks/queue:Queue": ("task operations",),
+    "gcp:secretmanager/secretVersion:SecretVersion": ("secret versions", "secret reads"),
+    "gcp:storage/bucket:Bucket": ("archives and backups",),
+    "cloudflare:index/workersScript:WorkersScript": ("edge requests", "edge requests of the busiest day"),
+    "memorygraph:supabase:Project": ("database", "people who sign in", "database answers"),
+    "memorygraph:turso:Group": ("databases", "Turso storage", "rows read", "rows written"),
+    "upstash:index/redisDatabase:RedisDatabase": ("Redis commands",),
+}
+"""Type -> names of meters (prices.py)."""
+
+FREE: dict[str, str] = {
+    "cloudflare:index/workersCustomDomain:WorkersCustomDomain": "a name for the Worker, with a certificate",
+    "cloudflare:index/workersScriptSubdomain:WorkersScriptSubdomain": "switches an address off",
+    "cloudflare:index/zone:Zone": "zones of the Free plan cost nothing; the domain itself is a line of its own",
+    "gcp:cloudrunv2/serviceIamMember:ServiceIamMember": "grants cost nothing",
+    "gcp:cloudtasks/queueIamMember:QueueIamMember": "grants cost nothing",
+    "gcp:projects/iAMMember:IAMMember": "grants cost nothing",
+    "gcp:projects/service:Service": "switching an API on costs nothing",
+    "gcp:secretmanager/secret:Secret": "its versions are what is charged",
+    "gcp:secretmanager/secretIamMember:SecretIamMember": "grants cost nothing",
+    "gcp:serviceaccount/account:Account": "identities cost nothing",
+    "gcp:serviceaccount/iAMMember:IAMMember": "grants cost nothing",
+    "gcp:storage/bucketIAMMember:BucketIAMMember": "grants cost nothing",
+    "gcp:storage/bucketObject:BucketObject": "a few hundred kilobytes each, within the bucket's line",
+    "memorygraph:postgres:Schema": "tables, within the database's line",
+    "memorygraph:random:Key": "made here",
+    "memorygraph:stripe:PortalConfiguration": "Stripe takes its share of each payment, and nothing a month",
+    "memorygraph:stripe:Price": "as above",
+    "memorygraph:stripe:Product": "as above",
+    "memorygraph:stripe:WebhookEndpoint": "as above",
+    "memorygraph:supabase:AuthSettings": "settings",
+}
+"""Type -> why it costs nothing of its own."""
+
+UNDECLARED: dict[str, str] = {
+    "images": "Google's build of each function leaves one",
+    "logs": "what functions write",
+    "answers sent out": "what functions answer",
+}
+"""Meters that no declared resource stands for, and where they come from."""
