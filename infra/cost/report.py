@@ -38,7 +38,7 @@ def _number(amount: float) -> str:
 
 def endings(load: Load, profile: Profile, given: Assumptions) -> Iterator[str]:
     each = load.calls / max(load.users, 1)
-    yield f"Where what is free ends ({profile}; by users of {each:,.0f} calls each, or by calls of {load.users:,} users):"
+    yield f"Where what is free ends ({profile}; by users of {each:,.0f} calls each, by calls of {load.users:,} users):"
     for end in ends(load, profile, given):
         if end.users is not None or end.calls is not None:
             yield f"  {end.tier.vendor + ', ' + end.meter.name:46} {_at(end):44} then {end.then}"

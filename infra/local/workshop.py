@@ -1,4 +1,4 @@
-"""What a contributor runs with the tools of .venv: test, bench, cost, check, format, lock, snapshot, openapi, engine."""
+"""What a contributor runs with the tools of .venv: test, bench, cost, check, format, lock, snapshot, openapi, ..."""
 
 from __future__ import annotations
 
