@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from declarations import PLANS, SCOPES, Access
-from memories.fields import BLANK, NO_NUL, Filled, Moment, Rule, Text, Whole, at_most, member_of, null_is
+from memories.fields import BLANK, NO_NUL, NOT_BLANK, Filled, Moment, Rule, Text, Whole, at_most, member_of, null_is
 from memories.schemas import Request
 
 NAME_MOST = 100
 TOKEN_MOST = 100
 EMAIL_MOST = 254
+PROJECT_MOST = 1_000
 CALLS_MOST = max(plan.calls_per_day for plan in PLANS.values())
 KEY_DAYS_MOST = 3650
 OVERLAP_HOURS_MOST = 168
@@ -43,10 +44,10 @@ def _scopes(names: list[str]) -> list[str]:
     return [name for name in _SCOPES if name in names]
 
 
-def _unbound(project: object) -> object:
-    if project is not None:
-        raise ValueError("is not offered yet: a key sees all of its workspace. Leave it out, or send null")
-    return project
+def _project(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank: leave it out for a key that sees all of its workspace")
+    return text
 
 
 def _setting(value: object) -> object:
@@ -88,7 +89,12 @@ class InvitedRole(StrEnum):
 
 
 Name = Annotated[Text, at_most(NAME_MOST), AfterValidator(str.strip), Filled]
-Unbound = Annotated[Any, Rule(AfterValidator(_unbound), lambda _any: {"type": "null"})]
+Project = Annotated[
+    Text,
+    at_most(PROJECT_MOST),
+    Rule(AfterValidator(_project), lambda schema: {**schema, "pattern": NOT_BLANK}),
+]
+"""As memories have it in `context.project_path`, letter for letter: not stripped."""
 Token = Annotated[Text, at_most(TOKEN_MOST), AfterValidator(str.strip), Filled]
 Email = Annotated[str, at_most(EMAIL_MOST), Rule(AfterValidator(_email), lambda schema: {**schema, "pattern": _EMAIL})]
 Scopes = Annotated[
@@ -107,16 +113,13 @@ NamedSettings = Annotated[
 
 
 class KeyCreate(Request):
-    """POST /api-keys. By default it reads and writes memories, and does not end.
-
-    `project` is refused, not ignored, until memories can be kept to one: a key would see more than was asked for.
-    """
+    """POST /api-keys. By default it reads and writes all memories of its workspace, and does not end."""
 
     name: Name
     scopes: Annotated[Scopes, null_is(list(_DEFAULT_SCOPES))] = Field(default_factory=lambda: list(_DEFAULT_SCOPES))
     expires_at: Moment | None = None
     expires_in_days: Annotated[Whole, Field(ge=1, le=KEY_DAYS_MOST)] | None = None
-    project: Unbound = None
+    project: Project | None = None
     calls_per_day: Annotated[Whole, Field(ge=1, le=CALLS_MOST)] | None = None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import aclosing
 from typing import Any
 
@@ -10,6 +12,7 @@ from starlette.requests import Request
 
 from core.problems import Invalid, TooLarge
 
+_LONG = re.compile(rb"[0-9]{19}")
 DEPTH_LIMIT = 64
 """Deepest nesting of arrays and objects: far beyond any client's, far below what could exhaust a stack."""
 
@@ -33,7 +36,8 @@ def parse_json(body: bytes) -> Any:
     """The JSON value in `body`.
 
     Raises:
-        Invalid: it is empty, not JSON in UTF-8 (NaN and lone surrogates are not), or nests deeper than `DEPTH_LIMIT`.
+        Invalid: it is empty, not JSON in UTF-8 (NaN and lone surrogates are not), nests deeper than `DEPTH_LIMIT`, or
+            holds a whole number of more than 64 bits.
     """
     if not body:
         raise _invalid("is empty: send a JSON object")
@@ -43,7 +47,20 @@ def parse_json(body: bytes) -> Any:
         raise _invalid(_why(body, error)) from None
     if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _depth(value) > DEPTH_LIMIT:
         raise _invalid(f"is nested too deep: more than {DEPTH_LIMIT} levels")
+    if _LONG.search(body):
+        _check_numbers(body)
     return value
+
+
+def _check_numbers(body: bytes) -> None:
+    """orjson makes a float of a whole number that is too large, and what comes back is another number."""
+
+    def check(digits: str) -> int:
+        if not -(1 << 63) <= (number := int(digits)) < 1 << 64:
+            raise _invalid("holds a whole number of more than 64 bits, which would be rounded: send it as text")
+        return number
+
+    json.loads(body, parse_int=check)
 
 
 def _why(body: bytes, error: orjson.JSONDecodeError) -> str:

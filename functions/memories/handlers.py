@@ -32,7 +32,7 @@ from memories.graph.handlers import (
 )
 from memories.graph.service import GraphService
 from memories.model import Memory, Mismatch, Near, Search
-from memories.render import memory_body, page_body, recent_body, statistics_body
+from memories.render import detail_body, memory_body, page_body, recent_body, statistics_body
 from memories.requests import agent, new_memory, path_id, queried
 from memories.service import MemoryService, position, wanted
 from memories.services import Services
@@ -111,7 +111,7 @@ async def read_memory(call: Call, services: Services) -> Response:
         as_of = queried(call, schemas.ReadRequest).as_of
     memory = await services.memories.read(call.caller, memory_id, as_of)
     etags.check(etags.expected(call), memory.version, memory.updated_at)
-    return _memory(call, memory)
+    return call.reply(detail_body(memory), 200, etags.headers(memory.version, memory.updated_at))
 
 
 async def update_memory(call: Call, services: Services) -> Response:

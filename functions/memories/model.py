@@ -46,6 +46,11 @@ def is_id(text: str) -> bool:
     return fits and text.strip(".") != "" and text not in RESERVED_IDS
 
 
+def project_of(context: Mapping[str, Any] | None) -> str | None:
+    """Which project a memory with this context is of."""
+    return None if context is None else context.get("project_path")
+
+
 def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(16)}"
 
@@ -77,7 +82,10 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """`version` is 1 when it is new and grows with every write."""
+    """`version` is 1 when it is new and grows with every write.
+
+    `author`: who wrote this state, when it was read alone. It is no part of what a memory says.
+    """
 
     id: str
     type: str
@@ -91,6 +99,7 @@ class Memory:
     confidence: float = DEFAULT_CONFIDENCE
     context: Mapping[str, Any] | None = None
     version: int = 1
+    author: Author | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

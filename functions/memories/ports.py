@@ -35,8 +35,20 @@ class KeyReused(Exception):
     """The key of a `Once` was used before, for something else. Nothing was done."""
 
 
+class OtherProject(Exception):
+    """A memory would be, or one of its id is, of another project than the caller is bound to. Nothing was done.
+
+    `ids`: those of the latter, where they are known.
+    """
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__("of another project")
+        self.ids = ids
+
+
 class MemoryStore(Protocol):
-    """The memories of one workspace."""
+    """The memories of one workspace, or of one project in it: then the others are not there, for every operation.
+    Those that store memories may then raise `OtherProject`."""
 
     async def put(self, memory: Memory, author: Author, once: Once | None = None) -> Memory:
         """Store a memory, whole. One of the same id is replaced but for its `created_at`, and keeps its relationships.
@@ -97,6 +109,11 @@ class Store(MemoryStore, GraphStore, TransferStore, Protocol):
 
 
 class Stores(Protocol):
-    """Opens the store of a workspace, for a caller whose plan has these limits (None: no limits); it costs nothing."""
+    """Opens the store of a workspace, for a caller whose plan has these limits (None: no limits) and who is bound to a
+    project (None: to none); it costs nothing.
 
-    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> Store: ...
+    A memory's project is its `context.project_path`, compared as it is stored: letter for letter. Relationships are
+    there when both ends are, and lead on to nothing else; limits count the whole workspace.
+    """
+
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None, project: str | None = None) -> Store: ...

@@ -53,11 +53,17 @@ def limits_of(plan: str) -> StoreLimits:
     return StoreLimits(declared.memories, declared.storage_mb * MEGABYTE)
 
 
-def reached(limits: StoreLimits, usage: Usage, resource: Resource) -> QuotaReached:
-    """The limit, the use, and the way up (client contract 4.1: an MCP user sees this text and nothing else)."""
+def reached(limits: StoreLimits, usage: Usage | None, resource: Resource) -> QuotaReached:
+    """The limit, the use, and the way up (client contract 4.1: an MCP user sees this text and nothing else).
+
+    `usage`: None for a caller who may not know how much there is.
+    """
     ours = next((plan for plan in PLANS.values() if limits_of(plan.name) == limits), None)
     named = f"Your {ours.name.title()} plan" if ours else "Your plan"
-    if resource is Resource.MEMORIES:
+    if usage is None:
+        most = f"{limits.memories:,} memories" if resource is Resource.MEMORIES else told(limits.bytes)
+        full = f"holds {most}, and the workspace is full"
+    elif resource is Resource.MEMORIES:
         full = f"holds {limits.memories:,} memories and {usage.memories:,} are stored"
     else:
         full = (

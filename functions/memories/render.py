@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from memories.matching import Matching, summary
-from memories.model import TOTAL_MOST, Activity, Hit, Memory, Page, Search, Statistics
+from memories.model import TOTAL_MOST, Activity, Author, Hit, Memory, Page, Search, Statistics
 
 if TYPE_CHECKING:
     from memories import schemas
@@ -28,6 +28,16 @@ def memory_body(memory: Memory) -> schemas.MemoryBody:
         "updated_at": created_at if memory.updated_at is memory.created_at else iso(memory.updated_at),
         "version": memory.version,
     }
+
+
+def detail_body(memory: Memory) -> schemas.DetailBody:
+    """A memory that was read with who wrote it."""
+    assert memory.author is not None, "what is read alone says who wrote it"
+    return {**memory_body(memory), "author": author_body(memory.author)}
+
+
+def author_body(author: Author) -> schemas.AuthorBody:
+    return {"key": author.key, "account": author.account, "agent": author.agent}
 
 
 def page_body(page: Page, search: Search, query: str, next_cursor: str | None) -> schemas.PageBody:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from core.http import Call
-from core.problems import NotFound
+from core.problems import Invalid, NotFound
 from memories.model import Memory, is_id, new_id
 from memories.parameters import parameters
 from memories.validation import R, parse
@@ -23,7 +24,23 @@ def queried(call: Call, model: type[R]) -> R:
     Raises:
         Invalid: naming every one that is wrong.
     """
+    sent: bytes = call.request.scope["query_string"]
+    if b"%" in sent or not sent.isascii():
+        _check_text(sent)
     return parse(model, parameters(model, call.request.query_params))
+
+
+def _check_text(sent: bytes) -> None:
+    """What is no text would be read as another one."""
+    faults = {}
+    for pair in sent.split(b"&"):
+        try:
+            unquote_to_bytes(pair).decode()
+        except UnicodeDecodeError:
+            name = unquote_to_bytes(pair.partition(b"=")[0]).decode(errors="replace")
+            faults[name or "query"] = "must be text in UTF-8, each byte of it escaped by %"
+    if faults:
+        raise Invalid.naming(faults)
 
 
 def new_memory(body: MemoryCreate, now: datetime) -> Memory:

@@ -172,6 +172,21 @@ class MemoryBody(TypedDict):
     version: int
 
 
+class AuthorBody(TypedDict):
+    """Who wrote: the id of the API key (empty for a person who was signed in), the account, and what the client called
+    itself."""
+
+    key: str
+    account: str
+    agent: str
+
+
+class DetailBody(MemoryBody):
+    """GET /memories/{id}: who wrote the state that it shows."""
+
+    author: AuthorBody
+
+
 class MatchBody(TypedDict):
     """Why a memory was found: on the whole query, or the first of the terms (client contract 7.3)."""
 

@@ -15,7 +15,8 @@ from core.once import Once
 from core.ports import Clock, Principal
 from core.problems import Conflict, NotFound
 from memories.model import Activity, Author, Changes, Memory, Mismatch, Page, Position, Revision, Search, Statistics
-from memories.ports import KeyReused, MemoryStore, Stores
+from memories.ports import KeyReused, MemoryStore, OtherProject, Stores
+from memories.projects import memory_of, placed, taken
 from memories.quotas import limits_of
 from memories.text import fold, patterns
 
@@ -37,12 +38,15 @@ class MemoryService:
         """Create a memory, or replace the one of the same id. A new one has `version` 1.
 
         Raises:
-            Conflict: the key of `once` was used for something else.
+            Conflict: the key of `once` was used for something else, or the id is that of a memory out of sight.
+            OutsideProject: the caller is bound to another project.
         """
         try:
-            return await self._store(caller).put(memory, author(caller, agent), once)
+            return await self._store(caller).put(memory_of(caller, memory), author(caller, agent), once)
         except KeyReused:
             raise reused() from None
+        except OtherProject as refused:
+            raise taken(*refused.ids) from None
 
     async def read(self, caller: Principal, memory_id: str, as_of: datetime | None = None) -> Memory:
         """The memory as it is, or as it was at a moment.
@@ -69,11 +73,14 @@ class MemoryService:
 
         Raises:
             NotFound: there is no such memory.
+            OutsideProject: it would leave the project that the caller is bound to.
         """
         if not changes:
             memory = await self.read(caller, memory_id)
             current = Revision(memory.version, memory.updated_at)
             return memory if expected is None or current in expected else Mismatch(current)
+        if "context" in changes:
+            changes = {**changes, "context": placed(caller, changes["context"])}
         store = self._store(caller)
         updated = await store.update(memory_id, Changes(changes), self.now(), author(caller, agent), expected)
         return updated if isinstance(updated, Mismatch) else _found(updated, memory_id)
@@ -109,7 +116,7 @@ class MemoryService:
         return await self._store(caller).statistics()
 
     def _store(self, caller: Principal) -> MemoryStore:
-        return self._stores.open(caller.store, limits_of(caller.plan))
+        return self._stores.open(caller.store, limits_of(caller.plan), caller.project)
 
 
 def wanted(

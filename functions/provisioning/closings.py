@@ -54,6 +54,7 @@ async def erase_stores(parts: Parts, workspace: str) -> None:
         Unavailable, TursoRefused: it is not done yet.
     """
     name = database_name(workspace)
+    await parts.stores.turso.protect_database(name, protected=False)
     await parts.stores.turso.delete_database(name)
     await erase_in_postgres(parts, workspace)
     if await parts.stores.turso.has_database(name):
@@ -76,9 +77,8 @@ async def erase_in_postgres(parts: Parts, workspace: str, epoch: int | None = No
         found = await parts.movable(here).read_fence()
         known = (placement.epoch, placement.move_epoch or 1) if placement else ()
         epoch = max(found.epoch, *known) + 1  # a runner that was frozen in a move must not go on where it was
-    closed = Fence(epoch, Mode.CLOSED)
-    if await parts.movable(here).fence(closed) != closed:
-        raise Fenced
     store = parts.movable(replace(here, epoch=epoch))
+    if not await store.take_over():
+        raise Fenced
     while not await store.erase():
         pass  # a piece each time, so that no statement takes long

@@ -20,14 +20,18 @@ from dataclasses import dataclass
 
 from core import logs
 from core.problems import Problem, Unavailable
+from core.reporting import Reporter
 from provisioning.outbox import Job, Outbox
 
 Work = Callable[[Job], Awaitable[None]]
 
 LEASE_SECONDS = 120.0
+LEASES = {"move_store": 15.0}
+"""Kinds whose lease is shorter: nobody reaches a workspace whose move was killed near its end. The queue sends the task
+of a process that died again after five seconds, and its run lingers for what comes within `LINGER_SECONDS`."""
 JOB_SECONDS = 240.0
 """Longest time for one attempt at a job: a run may begin its last one when its own time is over."""
-LONG = frozenset({"move_store"})
+LONG = frozenset({"move_store", "restore_store"})
 """Kinds that may take as long as their run, whose last job begins `JOB_SECONDS` before the platform ends it."""
 RUN_SECONDS = 1500.0
 LINGER_SECONDS = 10.0
@@ -64,7 +68,7 @@ class Tally:
 
 
 class Runner:
-    """Runs jobs of the kinds in `works`. Several may run at once, here and elsewhere."""
+    """Runs jobs of the kinds in `works`. Several may run at once, here and elsewhere. `reporter` is told of faults."""
 
     def __init__(
         self,
@@ -74,7 +78,9 @@ class Runner:
         lease_seconds: float = LEASE_SECONDS,
         job_seconds: float = JOB_SECONDS,
         linger_seconds: float = LINGER_SECONDS,
+        reporter: Reporter | None = None,
     ) -> None:
+        self._reporter = reporter
         self._outbox = outbox
         self._works = works
         self._lease_seconds = lease_seconds
@@ -122,6 +128,8 @@ class Runner:
         else:
             tally.lost += 1
         _log(job, became, time.monotonic() - started, failure)
+        if failure is not None and self._reporter is not None and _is_fault(failure):
+            await self._reporter.tell(failure, {"kind": job.kind})
 
     async def _under_lease(self, job: Job) -> None:
         work = asyncio.ensure_future(self._work(job))
@@ -145,19 +153,22 @@ class Runner:
 
     async def _keep_lease(self, job: Job) -> None:
         """Returns when the lease is lost, or may be."""
+        seconds = min(self._lease_seconds, LEASES.get(job.kind, self._lease_seconds))
         ends = time.monotonic() + self._lease_seconds
+        pause = seconds / 4 if seconds == self._lease_seconds else 0.0
         while True:
-            await asyncio.sleep(self._lease_seconds / 4)
+            await asyncio.sleep(pause)
+            pause = seconds / 4
             asked = time.monotonic()
             if asked >= ends:
                 return
             try:
                 async with asyncio.timeout(ends - asked):
-                    if not await self._outbox.hold(job, self._lease_seconds):
+                    if not await self._outbox.hold(job, seconds):
                         return
             except (Unavailable, TimeoutError):
                 continue
-            ends = asked + self._lease_seconds
+            ends = asked + seconds
 
 
 def _told(error: Exception, job_seconds: float) -> str:
@@ -171,6 +182,11 @@ def _told(error: Exception, job_seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"It took more than {job_seconds:g} s."
     return f"{type(error).__module__}.{type(error).__qualname__}; the log of that time has the stack."
+
+
+def _is_fault(failure: Exception) -> bool:
+    """Whether somebody has to look at our code: neither a part that does not answer nor what was foreseen."""
+    return failure.status == 500 if isinstance(failure, Problem) else not isinstance(failure, GaveUp)
 
 
 def _log(job: Job, became: str | None, seconds: float, failure: Exception | None) -> None:

@@ -87,6 +87,12 @@ class Placements:
         epoch: int | None = rows[0][0]
         return epoch
 
+    async def read_clock(self) -> datetime:
+        """The time there."""
+        rows = await self._postgres.fetch("SELECT clock_timestamp()")
+        now: datetime = rows[0][0]
+        return now
+
     async def flip(
         self,
         workspace: str,
@@ -96,13 +102,22 @@ class Placements:
         *,
         token_ends: datetime | None,
         schema: int,
-    ) -> bool:
-        """The workspace's store is there from now on, at the epoch of `to`. False: this attempt is not the newest."""
+        before: datetime,
+    ) -> bool | None:
+        """The workspace's store is there from now on, at the epoch of `to`.
+
+        Args:
+            before: by the clock there (`read_clock`).
+
+        Returns:
+            False: this attempt is not the newest. None: it is too late.
+        """
         rows = await self._postgres.fetch(
-            "SELECT app.flip_store(%s::uuid, %s::bigint, %s::bigint, %s, %s, %s, %s::timestamptz, %s::int)",
-            [workspace, from_epoch, to.epoch, to.kind, to.url, sealed_token, token_ends, schema],
+            "SELECT app.flip_store(%s::uuid, %s::bigint, %s::bigint, %s, %s, %s, %s::timestamptz, %s::int,"
+            " %s::timestamptz)",
+            [workspace, from_epoch, to.epoch, to.kind, to.url, sealed_token, token_ends, schema, before],
         )
-        flipped: bool = rows[0][0]
+        flipped: bool | None = rows[0][0]
         return flipped
 
     async def end_move(self, workspace: str, epoch: int) -> None:
@@ -116,6 +131,12 @@ class Placements:
     async def suspend(self, workspace: str, what: str | None) -> None:
         """What its store refuses from now on: `writes`, `all`, or nothing. Cached principals are made outdated."""
         await self._postgres.fetch("SELECT app.suspend_workspace(%s::uuid, %s)", [workspace, what])
+
+    async def read_suspended(self, workspace: str) -> str | None:
+        """What its store is to refuse: `writes`, `all`, or nothing."""
+        rows = await self._postgres.fetch("SELECT app.read_suspended(%s::uuid)", [workspace])
+        what: str | None = rows[0][0]
+        return what
 
     async def renew_token(self, workspace: str, url: str, sealed_token: str, token_ends: datetime) -> bool:
         """Another token for the store at `url`. False: the workspace's store is not there any more."""

@@ -106,8 +106,11 @@ class Stores:
     async def upgrade(self, workspace: str, placement: Placement) -> None:
         """Bring the workspace's own database to the newest migration. Raises as `open` does."""
         address = self.address(workspace, placement)
-        schema = await _apply_schema(self.databases.open(address), patient=False)
-        await self.placements.record_schema(workspace, address.url, schema)
+        await self.placements.record_schema(workspace, address.url, await self.apply_schema(address))
+
+    async def apply_schema(self, address: StoreAddress) -> int:
+        """Bring a database to the newest migration, whose number it is. Raises as `open` does."""
+        return await _apply_schema(self.databases.open(address), patient=False)
 
     def address(self, workspace: str, placement: Placement) -> StoreAddress:
         """Where a store that was placed is.

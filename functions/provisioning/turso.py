@@ -77,6 +77,15 @@ class Turso:
         if status != 200:
             raise _refused(f"block the database {name}", status, answer)
 
+    async def protect_database(self, name: str, *, protected: bool) -> bool:
+        """Refuse to delete a database, or take that again. False: there is none. Raises as `open_database` does."""
+        status, answer = await self._ask(
+            "PATCH", f"{self._database(name)}/configuration", {"delete_protection": protected}
+        )
+        if status not in (200, 404):
+            raise _refused(f"protect the database {name}", status, answer)
+        return status == 200
+
     async def delete_database(self, name: str) -> None:
         """Delete a database with all that it holds; one that is not there is deleted. Raises as `open_database`."""
         status, answer = await self._ask("DELETE", self._database(name))

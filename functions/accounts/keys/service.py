@@ -15,8 +15,11 @@ from core import keys
 from core.outdated import Outdated
 from core.ports import Clock
 from core.problems import Invalid, Unavailable
+from core.turns import Turns
 
 STORE_WAIT_SECONDS = 20.0
+WAITS_MOST = 4
+"""Of one workspace in one process: more are told at once what those who wait in vain are told in the end."""
 LOOK_SECONDS = 0.3
 
 
@@ -53,28 +56,35 @@ class KeyService:
         self._tag_secrets = tag_secrets
         self._sleep = sleep
         self._monotonic = monotonic
+        self._waits = Turns(WAITS_MOST, 2 * STORE_WAIT_SECONDS, monotonic=monotonic)
 
     async def create(self, asker: Asker, wanted: NewKey, expires_in_days: int | None = None) -> tuple[str, Body]:
         """A new key: its text, which is not stored, and what is. It waits for the workspace's store.
 
         Raises:
             Invalid: it would have ended already, or has two ends.
-            Unavailable: the store is still not there; nothing was made.
+            Unavailable: the store is still not there, or others wait for it already; nothing was made.
         """
         wanted = replace(wanted, expires_at=self._end(wanted.expires_at, expires_in_days))
         key = keys.issue(self._tag_secrets)
         until = self._monotonic() + STORE_WAIT_SECONDS
-        woken = False
-        while True:
-            try:
-                return key.text, await self._directory.create(asker, wanted, key)
-            except Unavailable as problem:
-                if problem.part != "provisioning" or self._monotonic() + LOOK_SECONDS > until:
-                    raise
-            if not woken:
-                await self._outdated.wake()
-                woken = True
-            await self._sleep(LOOK_SECONDS)
+        turn = None
+        try:
+            while True:
+                try:
+                    return key.text, await self._directory.create(asker, wanted, key)
+                except Unavailable as problem:
+                    if problem.part != "provisioning" or self._monotonic() + LOOK_SECONDS > until:
+                        raise
+                    if turn is None:
+                        turn = self._waits.begin(asker.workspace)
+                        if turn is None:
+                            raise
+                        await self._outdated.wake()
+                await self._sleep(LOOK_SECONDS)
+        finally:
+            if turn is not None:
+                self._waits.end(asker.workspace, turn)
 
     async def list_(self, asker: Asker) -> list[Body]:
         return await self._directory.list_(asker)

@@ -9,7 +9,7 @@ from memories.graph.context import structure
 from memories.graph.model import EdgeChangesSince, History, Path, Related, Relationship
 from memories.model import Version
 from memories.relationship_types import Category, RelationshipType
-from memories.render import iso, iso_or_none, memory_body
+from memories.render import author_body, iso, iso_or_none, memory_body
 
 if TYPE_CHECKING:
     from memories.graph import schemas
@@ -131,11 +131,10 @@ def context_search_body(found: list[Relationship], limit: int) -> schemas.Contex
 
 
 def _version_body(version: Version) -> schemas.VersionBody:
-    author = version.author
     return {
         "version": version.version,
         "title": version.title,
         "valid_from": iso(version.valid_from),
         "valid_until": iso_or_none(version.valid_until),
-        "author": {"key": author.key, "account": author.account, "agent": author.agent},
+        "author": author_body(version.author),
     }

@@ -26,7 +26,7 @@ from memories.fields import (
 )
 from memories.graph.context import ContextStructure, Scope
 from memories.graph.model import CONTEXT_LIMIT, DEFAULT_CONFIDENCE, DEFAULT_STRENGTH, REASON_LIMIT
-from memories.schemas import CURSOR_LIMIT, TERM_LIMIT, MemoryBody, Request
+from memories.schemas import CURSOR_LIMIT, TERM_LIMIT, AuthorBody, MemoryBody, Request
 
 FOUND_MOST = 100
 """Relationships that one search by context finds: what each says is found anew."""
@@ -218,14 +218,6 @@ class RelatedBody(TypedDict):
 
     related_memories: list[RelatedOfMcp]
     related: list[RelatedOfSdk]
-
-
-class AuthorBody(TypedDict):
-    """The id of the API key, its account, and what the client called itself."""
-
-    key: str
-    account: str
-    agent: str
 
 
 class VersionBody(TypedDict):

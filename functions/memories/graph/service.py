@@ -218,7 +218,7 @@ class GraphService:
         return await self._store(caller).search_context(search)
 
     def _store(self, caller: Principal) -> GraphStore:
-        return self._stores.open(caller.store, limits_of(caller.plan))
+        return self._stores.open(caller.store, limits_of(caller.plan), caller.project)
 
 
 def _found(edge: Relationship | None, relationship_id: str) -> Relationship:

@@ -13,6 +13,6 @@ class StoresByKind:
     def __init__(self, **stores: Stores) -> None:
         self._stores = stores
 
-    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> Store:
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None, project: str | None = None) -> Store:
         """Raises: KeyError: there is no such kind."""
-        return self._stores[address.kind].open(address, limits)
+        return self._stores[address.kind].open(address, limits, project)

@@ -1,6 +1,6 @@
 """The steps of a move, over the port alone. Each may be repeated from its beginning; none looks at a fence.
 
-begin the journal of the source -> copy_all -> copy_changes until few are left -> fence the source -> copy_changes
+begin the journal of the source -> copy_all -> copy_changes until few are left -> pause the source -> copy_changes
 -> compare digests -> flip the epoch
 """
 
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from memories.stores.ports_move import Change, Kind, MovableStore, key_of
 
-CHANGES = 200
-"""How many changes are carried over at once."""
+CHANGES = 1000
+"""How many changes are carried over at once. The more, the fewer calls for what changes often; were they fewer than
+writers make meanwhile, a move would never come to its end."""
 
 
 async def copy_all(source: MovableStore, target: MovableStore) -> None:
@@ -43,10 +44,13 @@ def changed(changes: Iterable[Change], kind: Kind) -> list[str]:
 
 
 async def _carry(source: MovableStore, target: MovableStore, kind: Kind, ids: list[str]) -> None:
-    if not ids:
-        return
-    await target.drop_raw(kind, ids)
+    """The old rows of a thing go in the same call in which its new ones come: half of it would be lost with a call that
+    is repeated late."""
     after: tuple[str, int] | None = None
-    while rows := await source.raw_page(kind, after, ids=ids):
-        await target.put_raw(kind, rows)
+    while ids:
+        rows = await source.raw_page(kind, after, ids=ids)
+        if rows or after is None:
+            await target.put_raw(kind, rows, instead_of=ids if after is None else ())
+        if not rows:
+            return
         after = key_of(kind, rows[-1])

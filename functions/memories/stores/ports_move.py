@@ -2,9 +2,10 @@
 (tests/functions/memories/test_store_moves.py); the steps are in copying.py, the job that takes them in provisioning.
 
 These calls know no limits, and what reads passes no fence: a move works behind it. What writes rows does so only while
-the store is closed at the epoch of its address, so that whoever comes late spoils nothing that is live. Each is one
-round trip, unless said otherwise, and may be repeated; each may raise `problems.Unavailable`. Left out of a copy: what
-follows from the rest (folded texts, structures), and is made anew.
+the store is closed at the epoch of its address and, once it was taken over, for who took it over last: so whoever comes
+late, were it a call that was sent long ago, spoils nothing that is live. Each is one round trip, unless said otherwise,
+and may be repeated; each may raise `problems.Unavailable`. Left out of a copy: what follows from the rest (folded
+texts, structures), and is made anew.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ class Mode(StrEnum):
 class Fence:
     epoch: int
     mode: Mode
+
+
+PAUSE_MOST = 15.0
+"""Seconds that a pause lasts at most, whatever becomes of the store's clock (0017_move_fences.sql, 0003 of SQLite)."""
 
 
 class Kind(StrEnum):
@@ -77,6 +82,35 @@ class MovableStore(Protocol):
         that the fence forbids is at work any more."""
         ...
 
+    async def pause(self, seconds: float) -> bool:
+        """Take no writes for so long, by the store's own clock. When this returns, none is at work any more.
+
+        Returns:
+            False: the store is not open at the epoch of its address.
+        """
+        ...
+
+    async def prolong_pause(self, seconds: float) -> bool:
+        """Take none for so long from now on. False: the pause has ended, and somebody may have written since."""
+        ...
+
+    async def end_pause(self) -> None:
+        """Take writes again, at once."""
+        ...
+
+    async def take_over(self) -> bool:
+        """Close the store at the epoch of its address; until it is handed over, or taken over by another one, only this
+        object writes rows. When this returns, nothing that others had begun is at work any more.
+
+        Returns:
+            False: it is at a later epoch, or serves at this one.
+        """
+        ...
+
+    async def hand_over(self, mode: Mode) -> bool:
+        """The work is done: this holds from now on. False: another one has taken it over meanwhile."""
+        ...
+
     async def begin_journal(self) -> None:
         """From now on, write down what changes. Again: what was written down is kept."""
         ...
@@ -86,7 +120,11 @@ class MovableStore(Protocol):
         ...
 
     async def end_journal(self) -> None:
-        """Write nothing more down, and forget what was."""
+        """Write nothing more down, and forget what was.
+
+        Raises:
+            Fenced: as `put_raw` does.
+        """
         ...
 
     async def raw_page(
@@ -98,19 +136,12 @@ class MovableStore(Protocol):
         """
         ...
 
-    async def put_raw(self, kind: Kind, rows: Sequence[Raw]) -> None:
-        """Store rows as they are, each in the place of the one with its key.
+    async def put_raw(self, kind: Kind, rows: Sequence[Raw], *, instead_of: Sequence[str] = ()) -> None:
+        """Store rows as they are, each in the place of the one with its key; in one go with that, remove all rows of
+        the things `instead_of`. A memory's earlier states and relationships are of other kinds, and stay.
 
         Raises:
-            Fenced: the store is not closed, or at another epoch.
-        """
-        ...
-
-    async def drop_raw(self, kind: Kind, ids: Sequence[str]) -> None:
-        """Remove the rows of some things. A memory's earlier states and relationships are of other kinds, and stay.
-
-        Raises:
-            Fenced: the store is not closed, or at another epoch.
+            Fenced: the store is not closed, is at another epoch, or was taken over by another one.
         """
         ...
 
@@ -122,7 +153,7 @@ class MovableStore(Protocol):
         """Remove a piece of everything but the fence, and end the journal; True when nothing is left.
 
         Raises:
-            Fenced: the store is not closed, or at another epoch.
+            Fenced: as `put_raw` does.
         """
         ...
 

@@ -11,7 +11,7 @@ import orjson
 from core.ports import SqlValue
 from memories.graph.context import folded_structure
 from memories.graph.model import Relationship
-from memories.model import Author, Memory
+from memories.model import Author, Memory, project_of
 from memories.relationship_types import RelationshipType
 from memories.text import fold
 
@@ -39,6 +39,7 @@ MEMORY_COLUMNS = (
     "updated_at",
     "version",
 )
+AUTHOR_COLUMNS = ("updated_by_key", "updated_by_account", "updated_by_agent")
 RELATIONSHIP_COLUMNS = (
     "id",
     "from_id",
@@ -99,7 +100,7 @@ def changed_values(changes: Mapping[str, Any]) -> dict[str, SqlValue]:
         elif name == "context":
             context = value or {}
             values["context"] = None if value is None else _json(value)
-            values["project_path"] = context.get("project_path")
+            values["project_path"] = project_of(value)
             for key in ("languages", "frameworks"):
                 folded = dict.fromkeys(fold(item).strip() for item in context.get(key, ()))
                 values[f"folded_{key}"] = _json(list(folded))
@@ -122,8 +123,8 @@ def author_values(author: Author, *verbs: str) -> dict[str, SqlValue]:
 
 
 def to_memory(row: Sequence[Any]) -> Memory:
-    """A memory from MEMORY_COLUMNS."""
-    id_, type_, title, content, summary, tags, importance, confidence, context, created, updated, version = row
+    """A memory from MEMORY_COLUMNS; AUTHOR_COLUMNS may follow them."""
+    id_, type_, title, content, summary, tags, importance, confidence, context, created, updated, version, *by = row
     created_at = from_micros(created)  # one object for both moments, of which most memories have one
     return Memory(
         id=id_,
@@ -138,6 +139,7 @@ def to_memory(row: Sequence[Any]) -> Memory:
         created_at=created_at,
         updated_at=created_at if updated == created else from_micros(updated),
         version=version,
+        author=Author(*by) if by else None,
     )
 
 

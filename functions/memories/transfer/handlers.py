@@ -14,12 +14,13 @@ from core.http import Call
 from core.lazy import lazy
 from core.problems import Invalid, listed, told
 from memories.model import Memory, is_id
+from memories.projects import OutsideProject, memory_of, taken
 from memories.quotas import Resource
 from memories.render import iso
 from memories.requests import agent, new_memory, queried
 from memories.services import Services
 from memories.transfer.formats import Format, decode_cursor
-from memories.transfer.model import ExportPage, Kind, NoRoom, Place, Stored, Totals
+from memories.transfer.model import ExportPage, Kind, NoRoom, Place, Stored, Taken, Totals
 from memories.transfer.readers import read
 from memories.transfer.service import BadRow, Counts, Summary
 from memories.transfer.stream import Stream
@@ -44,12 +45,16 @@ async def create_memories(call: Call, services: Services) -> Response:
     now = services.transfer.now()
     memories: dict[int, Memory] = {}
     faults: dict[int, Mapping[str, str]] = {}
+    outside: dict[int, str] = {}
     places: dict[str, int] = {}
     for index, item in enumerate(body.memories):
         try:
-            memory = new_memory(parse(memory_schemas.MemoryCreate, _object(item)), now)
+            memory = memory_of(call.caller, new_memory(parse(memory_schemas.MemoryCreate, _object(item)), now))
         except Invalid as invalid:
             faults[index] = invalid.errors
+            continue
+        except OutsideProject as refused:
+            outside[index] = refused.detail
             continue
         first = places.setdefault(memory.id, index)
         if first == index:
@@ -58,14 +63,18 @@ async def create_memories(call: Call, services: Services) -> Response:
             faults[index] = {"id": f"must differ from that of memories.{first}"}
     if faults and body.atomic:
         raise _refused(faults)
+    if outside and body.atomic:
+        index, detail = next(iter(outside.items()))
+        raise OutsideProject(f"Nothing was stored, because of memories.{index}. {detail}")
     once, wanted = await call.once(now), list(memories.values())
-    stored: Sequence[Stored | NoRoom] = ()
+    stored: Sequence[Stored | NoRoom | Taken] = ()
     said: Mapping[Resource, str] = {}
     if wanted and body.atomic:
         stored = await services.transfer.store(call.caller, wanted, agent(call), once)
     elif wanted:
         stored, said = await services.transfer.store_some(call.caller, wanted, agent(call), once)
-    return call.reply(_batch_body(dict(zip(memories, stored, strict=True)), said, faults))
+    answers = dict(zip(memories, stored, strict=True))
+    return call.reply(_batch_body(answers, said, faults, outside))
 
 
 async def export_memories(call: Call, services: Services) -> Response:
@@ -134,10 +143,15 @@ def _refused(faults: Mapping[int, Mapping[str, str]]) -> Invalid:
 
 
 def _batch_body(
-    answers: Mapping[int, Stored | NoRoom], said: Mapping[Resource, str], faults: Mapping[int, Mapping[str, str]]
+    answers: Mapping[int, Stored | NoRoom | Taken],
+    said: Mapping[Resource, str],
+    faults: Mapping[int, Mapping[str, str]],
+    outside: Mapping[int, str],
 ) -> schemas.BatchBody:
     stored = {index: one for index, one in answers.items() if isinstance(one, Stored)}
-    left_out = {index: one for index, one in answers.items() if isinstance(one, NoRoom)}
+    refused = [(index, 403, detail) for index, detail in outside.items()]
+    refused += [(index, 403, said[one.resource]) for index, one in answers.items() if isinstance(one, NoRoom)]
+    refused += [(index, 409, taken(one.id).detail) for index, one in answers.items() if isinstance(one, Taken)]
     results: list[schemas.ResultBody] = [
         {
             "index": index,
@@ -150,13 +164,13 @@ def _batch_body(
         for index, one in stored.items()
     ]
     results += [{"index": index, "status": 400, "errors": listed(errors)} for index, errors in faults.items()]
-    results += [{"index": index, "status": 403, "detail": said[one.resource]} for index, one in left_out.items()]
+    results += [{"index": index, "status": status, "detail": detail} for index, status, detail in refused]
     created = sum(one.version == 1 for one in stored.values())
     return {
         "results": sorted(results, key=lambda result: result["index"]),
         "created": created,
         "updated": len(stored) - created,
-        "failed": len(faults) + len(left_out),
+        "failed": len(faults) + len(refused),
     }
 
 

@@ -35,6 +35,21 @@ class NoRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A memory of a batch that was left out, because its id is that of one that its sender does not see."""
+
+    id: str
+
+
+TAKEN = "taken"
+
+
+def left_out(memory_id: str, why: str) -> NoRoom | Taken:
+    """What a store says of a memory that it left out: a `Resource`, or `TAKEN`."""
+    return Taken(memory_id) if why == TAKEN else NoRoom(memory_id, Resource(why))
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """How much there is to export. `current`: the relationships that hold now."""
 
@@ -77,6 +92,7 @@ class Outcome(StrEnum):
     CYCLE = "cycle"  # a relationship that would close a cycle of its type
     OVER_MEMORIES = "over_memories"  # a new memory that the plan has no room for
     OVER_BYTES = "over_bytes"  # a new or larger one that the plan has no room for
+    TAKEN = "taken"  # its id is that of a thing that its sender does not see
 
 
 OVER = {Resource.MEMORIES: Outcome.OVER_MEMORIES, Resource.BYTES: Outcome.OVER_BYTES}

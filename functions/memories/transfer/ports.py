@@ -10,7 +10,7 @@ from typing import Protocol
 from core.once import Once
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
-from memories.transfer.model import ExportPage, NoRoom, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import ExportPage, NoRoom, Outcome, Part, Place, Stored, Taken, Totals
 
 
 class TransferStore(Protocol):
@@ -26,8 +26,9 @@ class TransferStore(Protocol):
 
     async def put_some(
         self, memories: Sequence[Memory], author: Author, once: Once | None = None
-    ) -> list[Stored | NoRoom]:
-        """The same for each that has room, one after another; the others are left out."""
+    ) -> list[Stored | NoRoom | Taken]:
+        """The same for each that has room, one after another; the others are left out, as are those whose ids are those
+        of memories that the caller does not see."""
         ...
 
     async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:

@@ -44,7 +44,8 @@ PAUSE_LINES = 500
 _INK = re.compile(rb"\S")
 _BOM = b"\xef\xbb\xbf"
 _LINES_HINTS = ("ndjson", "jsonl", "jsonlines", "json-lines")
-_UNREADABLE = f"is not a JSON object in UTF-8, or nests deeper than {DEPTH_LIMIT} levels"
+_DEEP = f"nests deeper than {DEPTH_LIMIT} levels"
+_UNREADABLE = f"is not a JSON object in UTF-8, {_DEEP}, or holds a whole number of more than 64 bits"
 _UNSTORABLE = "\ud800"
 """Stands for NaN and its like, which are not JSON: its row is unreadable, as with a lone surrogate."""
 

@@ -153,7 +153,7 @@ class ImportRequest(Request):
 
 class ResultBody(TypedDict, total=False):
     """What became of one memory of a batch. `errors` when its status is 400, `detail` when it is 403 (the plan has no
-    room for it), else the other fields."""
+    room for it, or it is outside of the key's project) or 409 (its id is taken there), else the other fields."""
 
     index: int
     status: int

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -18,10 +18,11 @@ from core.ports import Clock, Principal
 from core.problems import Conflict, Unavailable
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
-from memories.ports import KeyReused, Store, Stores
+from memories.ports import KeyReused, OtherProject, Store, Stores
+from memories.projects import OutsideProject, import_name, memory_of, taken
 from memories.quotas import Resource, limits_of, reached
 from memories.service import author, reused
-from memories.transfer.model import OVER, ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import OVER, ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Taken, Totals
 from memories.transfer.ports import TransferStore
 
 EXPORT_PAGE = 500
@@ -37,6 +38,7 @@ REMEMBERED_FOR = timedelta(days=7)
 
 _REFUSALS = {
     Outcome.UNKNOWN_END: {"from_memory_id": "this, or to_memory_id, is not the id of a memory in this workspace"},
+    Outcome.TAKEN: {"id": "is that of something outside of the project that this API key is bound to"},
     Outcome.CYCLE: {"to_memory_id": "would close a cycle of this type"},
     Outcome.OVER_MEMORIES: {"": "has no room: the plan's number of memories is reached"},
     Outcome.OVER_BYTES: {"": "has no room: the plan's storage is full"},
@@ -118,17 +120,20 @@ class TransferService:
         """Create or replace all of them, or none; their ids differ.
 
         Raises:
-            Conflict: the key of `once` was used for something else.
+            Conflict: the key of `once` was used for something else, or an id is that of a memory out of sight.
         """
         try:
             return await self._store(caller).put_many(memories, author(caller, agent), once)
         except KeyReused:
             raise reused() from None
+        except OtherProject as refused:
+            raise taken(*refused.ids) from None
 
     async def store_some(
         self, caller: Principal, memories: Sequence[Memory], agent: str, once: Once | None = None
-    ) -> tuple[list[Stored | NoRoom], Mapping[Resource, str]]:
+    ) -> tuple[list[Stored | NoRoom | Taken], Mapping[Resource, str]]:
         """Create or replace those that the plan has room for; what is to be said of the others, by what they lack.
+        Those whose ids are taken out of the caller's sight are left out as well.
 
         Raises:
             Conflict: the key of `once` was used for something else.
@@ -138,6 +143,8 @@ class TransferService:
             stored = await store.put_some(memories, author(caller, agent), once)
         except KeyReused:
             raise reused() from None
+        except OtherProject as refused:
+            raise taken(*refused.ids) from None
         return stored, await _said(store, caller, {one.resource for one in stored if isinstance(one, NoRoom)})
 
     async def export(
@@ -200,6 +207,7 @@ class TransferService:
         store, who, summary = self._store(caller), author(caller, agent), Summary()
         lacking: set[Resource] = set()
         for chunk in _chunks(rows):
+            chunk = [_placed(caller, row) for row in chunk]
             for row in chunk:
                 summary.rows += 1
                 if isinstance(row, BadRow):
@@ -227,7 +235,7 @@ class TransferService:
         Raises:
             Conflict: it held something else then.
         """
-        part = await self._store(caller).part(import_id, number)
+        part = await self._store(caller).part(import_name(caller, import_id), number)
         if part is None or part.at < self.now() - REMEMBERED_FOR:
             return None
         if part.fingerprint != fingerprint:
@@ -241,23 +249,35 @@ class TransferService:
         """Remember a part that was done."""
         now = self.now()
         part = Part(number, fingerprint, answer, now)
-        await self._store(caller).finish_part(import_id, part, forget_before=now - REMEMBERED_FOR)
+        named = import_name(caller, import_id)
+        await self._store(caller).finish_part(named, part, forget_before=now - REMEMBERED_FOR)
 
     async def parts(self, caller: Principal, import_id: str) -> list[Part]:
         """Those that were done and are remembered, by number."""
         since = self.now() - REMEMBERED_FOR
-        return [part for part in await self._store(caller).parts(import_id) if part.at >= since]
+        parts = await self._store(caller).parts(import_name(caller, import_id))
+        return [part for part in parts if part.at >= since]
 
     def _store(self, caller: Principal) -> Store:
-        return self._stores.open(caller.store, limits_of(caller.plan))
+        return self._stores.open(caller.store, limits_of(caller.plan), caller.project)
 
 
 async def _said(store: Store, caller: Principal, lacking: Set[Resource]) -> Mapping[Resource, str]:
     """What to say of what a full store lacks."""
     if not lacking:
         return {}
-    usage, limits = await store.read_usage(), limits_of(caller.plan)
+    usage, limits = None if caller.project is not None else await store.read_usage(), limits_of(caller.plan)
     return {resource: reached(limits, usage, resource).detail for resource in lacking}
+
+
+def _placed(caller: Principal, row: Row | BadRow) -> Row | BadRow:
+    """The row as the caller may store it."""
+    if not isinstance(row, Row) or not isinstance(row.thing, Memory):
+        return row
+    try:
+        return replace(row, thing=memory_of(caller, row.thing))
+    except OutsideProject as refused:
+        return BadRow(row.number, row.kind, row.thing.id, {"context.project_path": refused.detail})
 
 
 async def _import(store: TransferStore, rows: Sequence[Row], who: Author) -> list[Outcome]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,9 @@ from memories.model import (
     Revision,
     Search,
     Statistics,
+    project_of,
 )
-from memories.ports import KeyReused, Store
+from memories.ports import KeyReused, OtherProject, Store
 from memories.quotas import QuotaReached, StoreLimits
 from memories.relationship_types import RelationshipType
 from memories.stores.postgres import PostgresStores
@@ -55,15 +56,17 @@ from tests.functions.conftest import ControlPlaneUrls
 NOW = datetime(2025, 1, 31, 9, 15, 27, 123456, tzinfo=UTC)
 EXAMPLES = 100
 AUTHOR = Author("key", "account", "agent/1")
+PROJECT = "/p"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operation of `Store`."""
+    """One operation of `Store`; `bound`: by a caller that is bound to PROJECT."""
 
     name: str
     args: tuple[Any, ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
+    bound: bool = False
 
 
 # Those that stems, cases, ligatures, wildcards, escapes and separators are about.
@@ -365,16 +368,23 @@ _COUNTED = f"""
     )), 0)"""
 
 
-async def answers(store: Store, script: Sequence[Call]) -> list[Any]:
+async def answers(store: Store, script: Sequence[Call], narrow: Store | None = None) -> list[Any]:
+    """`narrow`: the same for the bound caller."""
     found = []
     for number, one in enumerate(script):
         args = one.args
         if one.name == "relate":
             args = (replace(args[0], id=f"r{number}"), *args[1:])
         try:
-            found.append(_in_order(await getattr(store, one.name)(*args, **one.more)))
+            asked = narrow if one.bound else store
+            answer = await getattr(asked, one.name)(*args, **one.more)
+            if one.name in ("get", "get_as_of") and answer is not None:
+                answer = (answer, answer.author)
+            found.append(_in_order(answer))
         except KeyReused:
             found.append(KeyReused)
+        except OtherProject as refused:
+            found.append((OtherProject, refused.ids))
         except QuotaReached as full:
             found.append((full.resource, full.detail))
     return found
@@ -418,6 +428,83 @@ def test_both_stores_answer_alike(shared_control_plane: ControlPlaneUrls, tmp_pa
         @given(st.lists(relates(similar_edges), max_size=8), st.lists(calls, min_size=5, max_size=40), limits)
         def alike(first: list[Call], script: list[Call], most: StoreLimits | None) -> None:
             runner.run(compare([*known, *first, *whole, *script, *whole], most))
+
+        try:
+            alike()
+        finally:
+            runner.run(local.close())
+            runner.run(postgres.close())
+
+
+def in_project(one: Memory) -> Memory:
+    return replace(one, context={**(one.context or {}), "project_path": PROJECT})
+
+
+def narrowed(one: Call) -> Call:
+    """The same by the bound caller, which mostly writes into its project, as the service sees to it."""
+    args = tuple(
+        in_project(arg)
+        if isinstance(arg, Memory)
+        else [in_project(item) if isinstance(item, Memory) else item for item in arg]
+        if isinstance(arg, list)
+        else arg
+        for arg in one.args
+    )
+    return replace(one, args=args, bound=True)
+
+
+def told(answer: Any) -> Iterator[Memory | Relationship]:
+    """Every memory and relationship in an answer."""
+    if isinstance(answer, Memory | Relationship):
+        yield answer
+    elif isinstance(answer, list | tuple):
+        for one in answer:
+            yield from told(one)
+    elif is_dataclass(answer):
+        for each in fields(answer):
+            yield from told(getattr(answer, each.name))
+
+
+at_home = calls.map(narrowed)
+anywhere = calls.map(lambda one: replace(one, bound=True))
+either = st.one_of(calls, calls, at_home, at_home, anywhere)
+split = [*known[:1], *(Call("put", (in_project(one.args[0]), AUTHOR)) for one in known[1:])]
+narrow_whole = [replace(one, bound=True) for one in whole if one.name != "read_usage"]
+
+
+def test_both_stores_answer_alike_who_is_bound_to_a_project(
+    shared_control_plane: ControlPlaneUrls, tmp_path: Path
+) -> None:
+    """And tell of nothing else: what it is told are memories of its project, and relationships between them."""
+    local = SqliteDatabase(tmp_path / "memories.db")
+    postgres = Postgres(Secret(shared_control_plane.memories))
+
+    async def compare(script: list[Call], limits: StoreLimits | None) -> None:
+        await local.batch([Statement(f"DELETE FROM {table}") for table in _TENANT_TABLES], write=True)
+        address = StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret(""))
+        stores = PostgresStores(postgres)
+        expected = await answers(
+            SqliteStore(local, limits=limits), script, SqliteStore(local, limits=limits, project=PROJECT)
+        )
+        found = await answers(stores.open(address, limits), script, stores.open(address, limits, PROJECT))
+        for done, one, other in zip(script, expected, found, strict=True):
+            assert other == one, done
+            if done.bound:
+                assert all(project_of(m.context) == PROJECT for m in told(one) if isinstance(m, Memory)), done
+        [home] = await local.batch(
+            [Statement(f"SELECT id FROM memories WHERE project_path = '{PROJECT}'")], write=False
+        )
+        own = {row[0] for row in home.rows}
+        edges_told = [r for r in told(expected[-len(narrow_whole) :]) if isinstance(r, Relationship)]
+        assert all({r.from_id, r.to_id} <= own for r in edges_told)
+
+    with asyncio.Runner() as runner:
+        runner.run(migrations.apply(local, migrations.load("sqlite")))
+
+        @settings(max_examples=EXAMPLES // 2, deadline=None)
+        @given(st.lists(relates(similar_edges), max_size=8), st.lists(either, min_size=5, max_size=40), limits)
+        def alike(first: list[Call], script: list[Call], most: StoreLimits | None) -> None:
+            runner.run(compare([*split, *first, *script, *whole, *narrow_whole], most))
 
         try:
             alike()

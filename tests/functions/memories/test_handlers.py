@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ async def test_the_mcp_clients_store(wire: Wire) -> None:
         "updated_at": "2025-01-31T09:15:27.123457+00:00",
         "version": 1,
     }
-    assert await wire.ok("GET", f"/memories/{MCP_MEMORY['id']}") == stored
+    assert await wire.memory(f"{MCP_MEMORY['id']}") == stored
 
 
 async def test_the_sdks_create_and_get(wire: Wire) -> None:
@@ -67,7 +68,7 @@ async def test_the_sdks_create_and_get(wire: Wire) -> None:
     stored = check_memory(await wire.ok("POST", "/memories", sent, 201))
     assert stored["id"].startswith("mem_")
     assert (stored["confidence"], stored["context"]) == (0.8, {"crew_id": "x"})
-    assert await wire.ok("GET", f"/memories/{stored['id']}?include_relationships=true") == stored
+    assert await wire.memory(f"{stored['id']}?include_relationships=true") == stored
 
 
 async def test_a_repeated_store_is_an_upsert(wire: Wire) -> None:
@@ -91,7 +92,7 @@ async def test_the_mcp_clients_update(wire: Wire) -> None:
         "version": 2,
     }
     assert updated["updated_at"] > stored["updated_at"]
-    assert await wire.ok("GET", f"/memories/{stored['id']}") == updated
+    assert await wire.memory(f"{stored['id']}") == updated
 
 
 async def test_patch_is_partial(wire: Wire) -> None:
@@ -181,7 +182,7 @@ async def test_what_is_wrong_is_named_and_nothing_stored(wire: Wire, field: str,
     if field != "id" and value is not None:
         stored = await wire.store(id="a")
         assert list(await wire.bad("PUT", "/memories/a", {field: value})) == [field]
-        assert await wire.ok("GET", "/memories/a") == stored
+        assert await wire.memory("a") == stored
 
 
 async def test_what_grows_when_it_is_folded_is_stored_as_long_as_it_fits(wire: Wire) -> None:
@@ -251,7 +252,7 @@ async def test_context_is_kept_but_for_what_the_mcp_client_cannot_read(wire: Wir
         "technologies": ['{"x":1}'],
         "additional_metadata": {"value": ["x"]},
     }
-    assert await wire.ok("GET", "/memories/a") == stored
+    assert await wire.memory("a") == stored
 
 
 # Search.
@@ -456,3 +457,15 @@ async def test_the_agent_is_recorded(wire: Wire, file: SqliteDatabase) -> None:
 def test_every_declared_route_has_a_handler_here() -> None:
     for route in MEMORIES.routes:
         assert inspect.iscoroutinefunction(getattr(handlers, route.handler))
+
+
+@pytest.mark.parametrize("number", [1 << 64, -(1 << 63) - 1, 10**40])
+async def test_a_whole_number_that_would_be_rounded_is_refused(wire: Wire, number: int) -> None:
+    for context in ({"a": number}, {"a": [{"b": number}]}):
+        sent = json.dumps({"type": "task", "title": "t", "content": "c", "context": context}).encode()
+        assert "64 bits" in (await wire.bad("POST", "/memories", sent))["body"]
+    for kept in (str(number), (1 << 64) - 1, -(1 << 63), 1e300, float(1 << 70)):
+        sent = json.dumps({"type": "task", "title": "t", "content": f"{number}", "context": {"a": kept}}).encode()
+        answer = await wire("POST", "/memories", sent)
+        assert answer.status == 201
+        assert (await wire.ok("GET", f"/memories/{answer.json()['id']}"))["context"] == {"a": kept}

@@ -138,6 +138,7 @@ CALLS = {
     "put": f"put(%s, '{_AS_JSON}', '{_ONCE}')",
     "get": "get(%s, 'a')",
     "get_as_of": "get_as_of(%s, 'b', 9999999999999999)",
+    "read": "read(%s, 'b', 9999999999999999)",
     "change": """change(%s, 'a', '{"title": "x"}', NULL, NULL)""",
     "remove": "remove(%s, 'a', NULL, NULL)",
     "search": """search(%s, '{"exact": "ours", "most": 9, "skipped": 0, "count_most": 9}', 9999, 9)""",
@@ -177,6 +178,11 @@ MOVES = {
     "drop_raw": "drop_raw(%s, 1, 'version', '{b}')",
     "digest": "digest(%s)",
     "erase": "erase(%s, 1, 9)",
+    "pause": "pause(%s, 1, 9)",
+    "prolong_pause": "prolong_pause(%s, 1, 9)",
+    "end_pause": "end_pause(%s, 1)",
+    "take_over": "take_over(%s, 9, 'w')",
+    "hand_over": "hand_over(%s, 1, 'w', 'open')",
 }
 """The same for `provisioning`."""
 CLOSED = ("put_raw", "drop_raw", "erase")
@@ -218,7 +224,8 @@ async def test_every_call_reaches_its_own_workspace(filled: Rows, session: Sessi
     except psycopg.errors.DatabaseError as error:
         assert error.sqlstate == KEY_REUSED  # noqa: PT017 - the key in this workspace was seen
     else:
-        told = ("statistics", "totals", "read_usage", "digest", "read_fence", "begin_journal")
+        told: tuple[str, ...] = ("statistics", "totals", "read_usage", "digest", "read_fence", "begin_journal")
+        told += ("prolong_pause", "end_pause", "hand_over")  # there is no pause, nor a worker
         assert "ours" in repr(rows) or await everything(filled) != before or name in told
 
 
@@ -392,22 +399,23 @@ async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_c
         assert tables == [(name, "memory_owner", True, True) for name in TABLES]
         powerless = await all_of(
             connection,
-            "SELECT rolname FROM pg_roles WHERE rolname IN ('memory_owner', 'memory_finder', 'memories')"
+            "SELECT rolname FROM pg_roles"
+            " WHERE rolname IN ('memory_owner', 'memory_finder', 'memory_bound', 'memories')"
             " AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolinherit OR rolreplication)"
             " AND oid NOT IN (SELECT member FROM pg_auth_members) ORDER BY 1",
         )
-        assert powerless == [("memories",), ("memory_finder",), ("memory_owner",)]
+        assert powerless == [("memories",), ("memory_bound",), ("memory_finder",), ("memory_owner",)]
         callable_ = await all_of(
             connection,
             "SELECT proname, prosecdef, proconfig[1] FROM pg_proc"
             " WHERE pronamespace = 'memory'::regnamespace AND EXISTS (SELECT FROM pg_roles"
-            "  WHERE rolname NOT IN ('memory_owner', 'memory_finder') AND NOT rolsuper"
+            "  WHERE rolname NOT IN ('memory_owner', 'memory_finder', 'memory_bound') AND NOT rolsuper"
             "  AND NOT pg_has_role(oid, 'memory_owner', 'USAGE')"
             "  AND has_function_privilege(oid, pg_proc.oid, 'EXECUTE'))",
         )
         assert sorted(callable_) == sorted(
             (name, True, "search_path=pg_catalog, pg_temp")
-            for name in (*CALLS, *MOVES, "enter", "enter", "open_workspace")
+            for name in (*CALLS, *MOVES, "end_journal", "enter", "enter", "open_workspace", "working")
         )
         finders = await all_of(
             connection,
@@ -418,9 +426,58 @@ async def test_tables_are_under_forced_row_security_of_powerless_owners(shared_c
         exposed = await all_of(
             connection,
             "SELECT grantee FROM information_schema.role_table_grants WHERE table_schema = 'memory'"
-            " AND grantee NOT IN ('memory_owner', 'memory_finder')",
+            " AND grantee NOT IN ('memory_owner', 'memory_finder', 'memory_bound')"
+            " AND (grantee, privilege_type) <> ('backup', 'SELECT')",
         )
         assert exposed == []
+
+
+async def test_each_operation_has_a_twin_for_callers_of_one_project(shared_control_plane: ControlPlaneUrls) -> None:
+    """The same text and settings. A migration that adds or changes an operation has to renew them (0016)."""
+    legacy = {"get", "get_as_of", "put_many", "import_memories"}
+    async with await AsyncConnection.connect(shared_control_plane.owner) as connection:
+        own, twins = [
+            await all_of(
+                connection,
+                "SELECT proname, replace(prosrc, 'memory_bound.find(', 'memory.find('), proconfig, proargtypes::text,"
+                " prosecdef, pg_get_userbyid(proowner) FROM pg_proc WHERE pronamespace = %s::text::regnamespace"
+                " AND has_function_privilege('memories', oid, 'EXECUTE') AND proname <> 'enter' ORDER BY 1",
+                schema,
+            )
+            for schema in ("memory", "memory_bound")
+        ]
+        assert [(*row[:5], "memory_bound") for row in own if row[0] not in legacy] == twins
+        anybodys = await all_of(
+            connection,
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'memory_bound'::regnamespace AND EXISTS (SELECT FROM"
+            " pg_roles WHERE rolname NOT IN ('memories', 'memory_bound') AND NOT rolsuper"
+            " AND NOT pg_has_role(oid, 'memory_bound', 'USAGE')"
+            " AND has_function_privilege(oid, pg_proc.oid, 'EXECUTE'))",
+        )
+        assert anybodys == []
+
+
+async def test_who_runs_the_twins_sees_one_project_by_its_index(
+    filled: Rows, shared_control_plane: ControlPlaneUrls
+) -> None:
+    for one, project in (("p", "P"), ("q", "Q")):
+        await filled.store.put(memory(one, context={"project_path": project}), ANN)
+    await relate(filled.store, edge("p", "q"), edge("q", "b"))
+    with psycopg.connect(shared_control_plane.owner) as connection:
+        connection.execute("SET ROLE memory_bound")
+        connection.execute("SELECT set_config('memory.workspace', %s, true)", [filled.workspace])
+        assert connection.execute("SELECT id FROM memory.memories").fetchall() == []
+        for bound, names in (("", []), ("P", [("p",)]), ("Q", [("q",)]), ("p", []), ("P/", [])):
+            connection.execute("SELECT set_config('memory.project', %s, true)", [bound])
+            assert connection.execute("SELECT id FROM memory.memories").fetchall() == names
+            assert connection.execute("SELECT id FROM memory.relationships").fetchall() == []
+        connection.execute("SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off")
+        plan = connection.execute(
+            "EXPLAIN SELECT id FROM memory.memories ORDER BY importance DESC, created_at DESC, id LIMIT 5"
+        ).fetchall()
+        assert re.search(
+            r"memories_of_project.*\n.*Index Cond: .*project_path = \(InitPlan", "\n".join(r[0] for r in plan)
+        )
 
 
 async def test_accounts_may_read_a_workspace_and_nothing_else(

@@ -62,11 +62,13 @@ NOW = datetime(2025, 1, 31, 9, 15, 27, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 ANN = Author("key", "account", "agent/1")
 NOTHING = type(None)
+PROJECT = "/project"
 
 
 def memory(memory_id: str, **more: Any) -> Memory:
     text = {"type": "problem", "title": f"Title {memory_id}", "content": "The cache times out.", "tags": ("redis",)}
-    return Memory(id=memory_id, created_at=NOW, updated_at=NOW, **{**text, **more})
+    home = {"project_path": PROJECT}
+    return Memory(id=memory_id, created_at=NOW, updated_at=NOW, context=home, **{**text, **more})
 
 
 def edge(edge_id: str, from_id: str, to_id: str, type_: RelationshipType = RelationshipType.SOLVES) -> Relationship:
@@ -196,27 +198,27 @@ SCRIPT = (
 
 
 @asynccontextmanager
-async def on_sqld(sqld: Sqld) -> AsyncIterator[tuple[DelayingProxy, Store]]:
+async def on_sqld(sqld: Sqld, project: str | None) -> AsyncIterator[tuple[DelayingProxy, Store]]:
     address = sqld.create(f"turns{uuid.uuid4().hex[:8]}")
     client = HttpClient()
     try:
         await migrations.apply(HranaDatabases(client).open(address), migrations.load("sqlite"))
         async with DelayingProxy(sqld.port) as proxy:
             there = address.url.replace(f":{sqld.port}", f":{proxy.port}")
-            yield proxy, SqliteStores(HranaDatabases(client)).open(replace(address, url=there))
+            yield proxy, SqliteStores(HranaDatabases(client)).open(replace(address, url=there), None, project)
     finally:
         await client.close()
 
 
 @asynccontextmanager
-async def on_postgres(url: str) -> AsyncIterator[tuple[DelayingProxy, Store]]:
+async def on_postgres(url: str, project: str | None) -> AsyncIterator[tuple[DelayingProxy, Store]]:
     port = urlsplit(url).port
     assert port
     async with DelayingProxy(port) as proxy:
         postgres = Postgres(Secret(url.replace(f":{port}/", f":{proxy.port}/")))
         address = StoreAddress("postgres", workspace_url(str(uuid.uuid4())), Secret(""))
         try:
-            yield proxy, PostgresStores(postgres).open(address)
+            yield proxy, PostgresStores(postgres).open(address, None, project)
         finally:
             await postgres.close()
 
@@ -226,13 +228,17 @@ def test_every_method_of_the_port_is_in_the_script() -> None:
     assert {one.method for one in SCRIPT} == methods
 
 
+@pytest.mark.parametrize("project", [None, PROJECT])
 @pytest.mark.parametrize("kind", ["sqld", "postgres"])
-async def test_every_operation_is_one_round_trip(kind: str, request: pytest.FixtureRequest) -> None:
+async def test_every_operation_is_one_round_trip(
+    kind: str, project: str | None, request: pytest.FixtureRequest
+) -> None:
+    """Also for a caller that is bound to a project."""
     if kind == "sqld":
-        opened = on_sqld(request.getfixturevalue("sqld"))
+        opened = on_sqld(request.getfixturevalue("sqld"), project)
     else:
         urls: ControlPlaneUrls = request.getfixturevalue("shared_control_plane")
-        opened = on_postgres(urls.memories)
+        opened = on_postgres(urls.memories, project)
     async with opened as (proxy, store):
         await store.statistics()  # connects
         connects = proxy.connects

@@ -32,7 +32,7 @@ async def test_a_repeated_create_is_answered_as_the_first_one(wire: Wire) -> Non
     assert first.status == 201
     assert (again.status, again.body, again.headers["etag"]) == (201, first.body, first.headers["etag"])
     assert (await wire.ok("GET", "/memories"))["total"] == 1
-    assert await wire.ok("GET", f"/memories/{changed['id']}") == changed  # nothing was written the second time
+    assert await wire.memory(f"{changed['id']}") == changed  # nothing was written the second time
 
 
 async def test_a_key_that_was_used_for_something_else_is_a_conflict(wire: Wire) -> None:
@@ -90,7 +90,7 @@ async def test_another_state_than_the_expected_one_is_412(wire: Wire, method: st
     assert answer.status == 412
     assert answer.headers["etag"] == updated.headers["etag"]
     assert answer.json()["current"] == {"version": 2, "etag": updated.headers["etag"]}
-    assert await wire.ok("GET", path) == check_memory(updated.json())
+    assert await wire.memory(path.removeprefix("/memories/")) == check_memory(updated.json())
 
 
 @pytest.mark.parametrize("sent", ["*", "{etag}", '"1-1", {etag}'])
@@ -115,7 +115,7 @@ async def test_a_malformed_condition_changes_nothing(wire: Wire, sent: str) -> N
     path = f"/memories/{created.json()['id']}"
     answer = await wire("PATCH", path, {"title": "2"}, headers={"If-Match": sent})
     assert (answer.status, answer.json()["errors"][0]["field"]) == (400, "If-Match")
-    assert await wire.ok("GET", path) == created.json()
+    assert await wire.memory(path.removeprefix("/memories/")) == created.json()
 
 
 async def test_a_memory_made_anew_is_not_the_deleted_one(wire: Wire) -> None:
@@ -135,7 +135,7 @@ async def test_of_writers_that_expect_the_same_state_one_wins(wire: Wire) -> Non
     answers = await asyncio.gather(*(wire("PATCH", path, {"title": f"{n}"}, headers=headers) for n in range(8)))
     assert sorted(answer.status for answer in answers) == [200] + [412] * 7
     (winner,) = (answer.json() for answer in answers if answer.status == 200)
-    assert await wire.ok("GET", path) == winner
+    assert await wire.memory(path.removeprefix("/memories/")) == winner
 
 
 # As of
@@ -146,10 +146,10 @@ async def test_a_memory_as_it_was(wire: Wire) -> None:
     first = await wire.store(id="m", title="first")
     second = await wire.ok("PATCH", "/memories/m", {"title": "second", "tags": ["x"]})
     third = await wire.store(id="m", title="third")
-    assert (await wire("GET", "/memories/m", headers={})).json() == third
+    assert await wire.memory("m", headers={}) == third
     for state in (first, second, third):
         moment = state["updated_at"].replace("+", "%2B")
-        assert await wire.ok("GET", f"/memories/m?as_of={moment}") == check_memory(state)
+        assert await wire.memory(f"m?as_of={moment}") == check_memory(state)
     assert (await wire("GET", f"/memories/m?as_of={before.replace('+', '%2B')}")).status == 404
     assert list(await wire.bad("GET", "/memories/m?as_of=yesterday")) == ["as_of"]
 

@@ -227,3 +227,19 @@ async def test_empty_names_filter_nothing(wire: Wire) -> None:
     await wire.store(id="m", context={"languages": [" Python "]})
     assert await found(wire, {"languages": [""], "frameworks": [" "]}) == ["m"]
     assert await found(wire, {"languages": ["python"]}) == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("query=%ff", "query"),
+        ("limit=3&tags=a&tags=%C3", "tags"),
+        ("%fe=1", "\ufffd"),
+        ("query=%C3&limit=%A9", "query"),
+    ],
+)
+async def test_a_query_that_is_no_text_is_refused(wire: Wire, query: str, field: str) -> None:
+    """It would be read as another one, which may be found."""
+    await wire.store(title="\ufffd")
+    assert field in await wire.bad("GET", f"/memories?{query}")
+    assert (await wire.ok("GET", "/memories?query=%EF%BF%BD&tags=%20"))["total"] == 1

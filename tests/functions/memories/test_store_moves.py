@@ -23,7 +23,7 @@ from memories.ports import KeyReused, Store
 from memories.quotas import StoreLimits
 from memories.stores.copying import copy_all, copy_changes
 from memories.stores.fence import Fenced
-from memories.stores.ports_move import Change, Fence, Kind, Mode, MovableStore, key_of
+from memories.stores.ports_move import PAUSE_MOST, Change, Fence, Kind, Mode, MovableStore, key_of
 from memories.stores.postgres import PostgresStore
 from memories.stores.postgres.moves import PostgresMovable
 from memories.stores.sqlite import SqliteStore
@@ -88,6 +88,23 @@ async def both(request: pytest.FixtureRequest, places: Callable[[str, int], Plac
             await migrations.apply(place.movable._database, migrations.load("sqlite"))
     await target.set(Mode.CLOSED)
     return source, target
+
+
+Again = Callable[[Place], MovableStore]
+
+
+@pytest.fixture
+def again(mover: Postgres) -> Again:
+    """The same workspace for another mover."""
+
+    def made(place: Place) -> MovableStore:
+        movable = place.movable
+        if isinstance(movable, SqliteMovable):
+            return SqliteMovable(movable._database, epoch=place.epoch)
+        assert isinstance(movable, PostgresMovable)
+        return PostgresMovable(mover, uuid.UUID(movable._workspace), epoch=place.epoch)
+
+    return made
 
 
 async def fill(store: Store) -> None:
@@ -265,8 +282,6 @@ async def test_what_is_written_meanwhile_arrives(both: tuple[Place, Place]) -> N
     with pytest.raises(Fenced):
         await source.store.get("a")
     await target.store.put(memory("after"), ANN)
-    await source.movable.end_journal()
-    assert await source.movable.read_journal(0, 9) == []
 
 
 async def test_a_journal_says_what_changed_and_in_which_order(both: tuple[Place, Place]) -> None:
@@ -303,7 +318,11 @@ async def test_a_journal_says_what_changed_and_in_which_order(both: tuple[Place,
     assert [one.seq for one in changes] == sorted({one.seq for one in changes})
     assert await movable.read_journal(changes[1].seq, 2) == changes[2:4]
     assert all(isinstance(one, Change) for one in changes)
+    with pytest.raises(Fenced):
+        await movable.end_journal()
+    await source.set(Mode.CLOSED)
     await movable.end_journal()
+    await source.set(Mode.OPEN)
     await store.put(memory("later"), ANN)
     assert await noted() == []
     await movable.begin_journal()
@@ -318,7 +337,7 @@ async def test_what_is_put_knows_no_limits(both: tuple[Place, Place]) -> None:
     await target.set(Mode.CLOSED)
     await copy_all(source.movable, target.movable)
     assert (await target.movable.digest()).memories == 10
-    await target.movable.drop_raw(Kind.MEMORY, ["other"])
+    await target.movable.put_raw(Kind.MEMORY, [], instead_of=["other"])
     assert await target.movable.digest() == await source.movable.digest()
 
 
@@ -333,7 +352,7 @@ async def test_who_comes_late_spoils_nothing(both: tuple[Place, Place], fence: F
     [row, *_] = await source.movable.raw_page(Kind.MEMORY)
     for late in (
         target.movable.put_raw(Kind.MEMORY, [{**row, "title": "late"}]),
-        target.movable.drop_raw(Kind.MEMORY, ["a"]),
+        target.movable.put_raw(Kind.MEMORY, [], instead_of=["a"]),
         target.movable.erase(),
     ):
         with pytest.raises(Fenced):
@@ -361,3 +380,82 @@ async def test_nothing_is_left_after_an_erasure(both: tuple[Place, Place]) -> No
     await source.store.delete("a")
     usage = await source.store.read_usage()
     assert (usage.memories, usage.relationships, usage.bytes) == (0, 0, 0)
+
+
+async def test_a_pause_ends_by_itself(both: tuple[Place, Place]) -> None:
+    """Or at once; until then nothing is written, and everything is read."""
+    source, _ = both
+    await source.store.put(memory("a"), ANN)
+    assert not await source.movable.prolong_pause(5)  # there is none
+    assert await source.movable.pause(5)
+    with pytest.raises(Fenced):
+        await source.store.put(memory("b"), ANN)
+    assert await source.store.get("a") is not None
+    assert await source.movable.read_fence() == Fence(1, Mode.OPEN)
+    assert await source.movable.prolong_pause(0.05)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await source.store.put(memory("b"), ANN)
+                break
+            except Fenced:
+                await asyncio.sleep(0.01)
+    assert not await source.movable.prolong_pause(5)
+    assert await source.movable.pause(5)
+    await source.movable.end_pause()
+    await source.store.put(memory("c"), ANN)
+
+
+async def test_a_clock_that_is_set_back_prolongs_no_pause(both: tuple[Place, Place]) -> None:
+    source, _ = both
+    assert await source.movable.pause(PAUSE_MOST + 60)
+    await source.store.put(memory("a"), ANN)
+    assert not await source.movable.prolong_pause(5)
+
+
+async def test_what_is_not_open_is_not_paused(both: tuple[Place, Place]) -> None:
+    source, target = both
+    assert not await target.movable.pause(5)
+    assert await source.movable.fence(Fence(2, Mode.OPEN)) == Fence(2, Mode.OPEN)
+    assert not await source.movable.pause(5)
+    await source.open(epoch=2).put(memory("a"), ANN)
+
+
+async def test_only_who_took_it_over_last_writes_rows(both: tuple[Place, Place], again: Again) -> None:
+    source, target = both
+    await fill(source.store)
+    [row, *_] = await source.movable.raw_page(Kind.MEMORY)
+    other = again(target)
+    assert await target.movable.take_over()
+    await target.movable.put_raw(Kind.MEMORY, [row])
+    assert await other.take_over()
+    assert await other.take_over()  # again, as a call that is repeated
+    before = await other.digest()
+    for late in (
+        target.movable.put_raw(Kind.MEMORY, [{**row, "title": "late"}]),
+        target.movable.put_raw(Kind.MEMORY, [], instead_of=[row["id"]]),
+        target.movable.erase(),
+        target.movable.end_journal(),
+    ):
+        with pytest.raises(Fenced):
+            await late
+    assert not await target.movable.hand_over(Mode.OPEN)
+    assert await other.digest() == before
+    assert await other.hand_over(Mode.OPEN)
+    assert await other.hand_over(Mode.OPEN)
+    await target.store.put(memory("live"), ANN)
+    assert not await target.movable.take_over()  # it serves
+    assert await target.store.get("live") is not None
+
+
+async def test_a_thing_is_replaced_as_a_whole(both: tuple[Place, Place]) -> None:
+    """Its old rows go where its new ones come, in one go: a memory that was made anew has no earlier states."""
+    source, target = both
+    await fill(source.store)
+    await copy_all(source.movable, target.movable)
+    await source.movable.begin_journal()
+    await source.store.delete("a")
+    await source.store.put(memory("a"), ANN)
+    assert (await copy_changes(source.movable, target.movable, 0))[1] > 0
+    assert await target.movable.digest() == await source.movable.digest()
+    assert await target.movable.raw_page(Kind.VERSION, ids=["a"]) == []

@@ -8,9 +8,11 @@ from itertools import pairwise
 import orjson
 import pytest
 
+from core.adapters.hrana import HranaDatabase
 from memories.graph.model import ChangesPosition, ContextSearch, EdgeChanges, EdgePosition, Path, Relationship
 from memories.graph.ports import UnknownEnds
 from memories.ports import Store
+from memories.stores.sqlite import SqliteStore
 from tests.functions.memories.samples import ANN, MICROSECOND, NOW, SECOND, edge, memory, put, relate
 
 
@@ -283,3 +285,16 @@ async def test_walks_end_in_rings(store: Store, types: tuple[str, ...]) -> None:
     path = await store.path("m0", "m4", types, 50)
     assert isinstance(path, Path)
     assert len(path.relationships) == (4 if types else 2)
+
+
+async def test_a_path_over_large_memories_is_whole(served: HranaDatabase) -> None:
+    """Eleven that take more than sqld and Turso answer at once."""
+    store = SqliteStore(served)
+    names = [f"m{number:02}" for number in range(11)]
+    await put(store, *(memory(name, content=name + "x" * ((1 << 20) - 200)) for name in names))
+    await relate(store, *(edge(one, other, edge_id=f"{one}-{other}") for one, other in pairwise(names)))
+    found = await store.path(names[0], names[-1], (), 10)
+    assert isinstance(found, Path)
+    assert [one.id for one in found.memories] == names
+    assert [one.content[:3] for one in found.memories] == names
+    assert edge_ids(found.relationships) == [f"{one}-{other}" for one, other in pairwise(names)]

@@ -97,6 +97,14 @@ class Wire:
         assert answer.status == status, answer.body
         return answer.json() if answer.body else None
 
+    async def memory(self, path: str, **more: Any) -> Any:
+        """The memory that `GET /memories/{path}` answers, without its author."""
+        answer = await self("GET", f"/memories/{path}", **more)
+        assert answer.status == 200, answer.body
+        body = answer.json()
+        assert set(body.pop("author")) == {"key", "account", "agent"}
+        return body
+
     async def bad(self, method: str, path: str, body: Any = b"", status: int = 400) -> dict[str, str]:
         """The messages by field of an answer that must be a refusal."""
         answer = await self(method, path, body)

@@ -137,4 +137,4 @@ async def test_erasing_an_account(served: World, vendors: Vendors) -> None:
         assert account not in served.outside.users
         assert served.owner.run("SELECT 1 FROM app.accounts WHERE id = %s", account) == []
         served.owner.run("DELETE FROM app.jobs")
-    assert number == 5
+    assert number == 6

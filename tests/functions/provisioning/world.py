@@ -12,11 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from billing.settling import Settler
 from core.adapters.control import ControlPlane
 from core.adapters.http1 import HttpAnswer, HttpClient
 from core.adapters.postgres import Answer, Postgres
 from core.adapters.sqlite import SqliteDatabase
 from core.bootstrap import ProvisioningTools
+from core.outdated import Outdated
 from core.ports import Database, Databases, Result, Statement, StoreAddress
 from core.problems import Unavailable
 from core.seal import Sealer
@@ -26,6 +28,7 @@ from provisioning import kinds, parts
 from provisioning.jobs import Runner, Tally
 from provisioning.outbox import Outbox
 from provisioning.placements import Placements
+from tests.functions.billing.payments import MemoryPayments
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.provisioning.rows import Owner
 from tests.functions.twins import SETTINGS, FakeClock, MemoryCache
@@ -33,6 +36,8 @@ from tests.functions.twins import SETTINGS, FakeClock, MemoryCache
 TURSO = "http://turso.test"
 AUTH = "http://auth.test"
 STORE = ("SELECT memory.", "SELECT * FROM memory.")
+BILLING = ("SELECT app.hold_c", "SELECT app.release_c", "SELECT app.settle_b", "SELECT workspace_id, plan, seats")
+"""What is asked for with `ask`; what `fetch` is asked for counts anyway."""
 OPERATOR = "operator@example.test"
 
 
@@ -126,6 +131,8 @@ class Outside(HttpClient):
             return answer(404, {"error": f"could not find database with name {name}: record not found"})
         if (method, rest) == ("GET", ""):
             return answer(200, {"database": self.databases[name]})
+        if (method, rest) == ("DELETE", "") and self.databases[name].get("delete_protection"):
+            return answer(400, {"error": f"database {name} is protected"})
         if (method, rest) == ("DELETE", ""):
             del self.databases[name]
             self.on_delete(name)
@@ -195,7 +202,7 @@ class SteppingPostgres(Postgres):
         return await super().fetch(statement, args)
 
     async def ask(self, statement: str, args: Sequence[object] = ()) -> Answer:
-        if statement.startswith(STORE):  # `fetch` asks, too
+        if statement.startswith((*STORE, *BILLING)):  # `fetch` asks, too
             self.steps.reach(statement[:60])
         return await super().ask(statement, args)
 
@@ -242,7 +249,16 @@ class World:
             store_sealer=self.sealer,
         )
         built = parts.build(self.settings, self.tools)
-        self.parts = replace(built, clock=self.clock, stores=replace(built.stores, clock=self.clock))
+        self.payments = MemoryPayments(self.clock)
+        self.payments.reach = self.steps.reach
+        outdated = Outdated(self.cache, None)
+        self.parts = replace(
+            built,
+            clock=self.clock,
+            stores=replace(built.stores, clock=self.clock),
+            payments=self.payments,
+            settler=Settler(self.payments, built.billing, outdated, self.clock, wait_seconds=0.2),
+        )
         self.outbox = Outbox(self.plain)
         self.placements = Placements(self.plain)
         self.plain_databases = databases

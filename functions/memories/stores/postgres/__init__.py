@@ -30,6 +30,9 @@ class PostgresStores:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> PostgresStore:
+    def open(
+        self, address: StoreAddress, limits: StoreLimits | None = None, project: str | None = None
+    ) -> PostgresStore:
         """Raises: ValueError: the address names no workspace."""
-        return PostgresStore(self._postgres, workspace_of_url(address.url), epoch=address.epoch, limits=limits)
+        workspace = workspace_of_url(address.url)
+        return PostgresStore(self._postgres, workspace, epoch=address.epoch, limits=limits, project=project)

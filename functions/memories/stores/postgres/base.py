@@ -1,11 +1,13 @@
 """What the parts of the store share: asking, and how values become arguments. See `memories.stores.postgres`.
 
 In the place of the workspace, each operation is given READ or WRITE: it passes the fence in the same statement, and
-what writes says the limits of the caller's plan (0010_store_limits.sql).
+what writes says the limits of the caller's plan (0010_store_limits.sql). A caller that is bound to a project says it
+there as well, and is given to the twins of the operations, which see nothing else (0016_projects.sql).
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,8 +21,8 @@ from core.adapters.postgres import Answer, Postgres, StatementRefused
 from core.once import Once
 from core.problems import Unavailable
 from memories.graph.model import Relationship
-from memories.model import Author, Memory, Mismatch, Revision
-from memories.ports import KeyReused
+from memories.model import Author, Memory, Mismatch, Revision, project_of
+from memories.ports import KeyReused, OtherProject
 from memories.quotas import Resource, StoreLimits, Usage, reached
 from memories.stores.fence import Fenced
 from memories.stores.rows import (
@@ -37,10 +39,14 @@ from memories.stores.rows import (
 
 READ = "memory.enter(%s, %s)"
 WRITE = "memory.enter(%s, %s, %s, %s)"
+_OPERATION = re.compile(r"\bmemory\.(\w+)\(memory\.(?=enter\()")
+_BOUND = {READ: ("enter(%s, %s)", "enter(%s, %s, %s)"), WRITE: ("enter(%s, %s, %s, %s)", "enter(%s, %s, %s, %s, %s)")}
 
 KEY_REUSED = "MG409"
 """The SQLSTATE that `memory.answered` raises."""
 FENCED = "MG421"
+OTHER_PROJECT = "42501"
+"""That of row-level security itself."""
 FULL = {"MG41M": Resource.MEMORIES, "MG41B": Resource.BYTES}
 """Those of `memory.enter` and `memory.settle`."""
 _READ_USAGE = f"SELECT * FROM memory.read_usage({READ})"
@@ -49,38 +55,60 @@ _JSON_COLUMNS = ("folded_tags", "folded_languages", "folded_frameworks", "struct
 
 
 class Part:
-    """A workspace at an epoch, for a caller whose plan has these limits (None: no limits), and how to ask about it."""
+    """A workspace at an epoch, for a caller whose plan has these limits (None: no limits) and who is bound to a project
+    (None: to none), and how to ask about it."""
 
     def __init__(
-        self, postgres: Postgres, workspace: uuid.UUID, *, epoch: int = 1, limits: StoreLimits | None = None
+        self,
+        postgres: Postgres,
+        workspace: uuid.UUID,
+        *,
+        epoch: int = 1,
+        limits: StoreLimits | None = None,
+        project: str | None = None,
     ) -> None:
         self._postgres = postgres
         self._workspace = str(workspace)
         self._epoch = epoch
         self._limits = limits
+        self._project = project
 
     async def _read(self, statement: str, *args: object) -> Answer:
         """`statement` holds READ before the places of `args`. Raises: Unavailable, Fenced."""
-        return await self._ask(statement, self._workspace, self._epoch, *args)
+        return await self._enter(READ, statement, (self._workspace, self._epoch), args)
 
     async def _write(self, statement: str, *args: object) -> Answer:
-        """The same with WRITE. Raises: Unavailable, Fenced, KeyReused, QuotaReached."""
+        """The same with WRITE. Raises: Unavailable, Fenced, KeyReused, QuotaReached, OtherProject."""
         limits = self._limits
         most = (None, None) if limits is None else (limits.memories, limits.bytes)
         try:
-            return await self._ask(statement, self._workspace, self._epoch, *most, *args)
+            return await self._enter(WRITE, statement, (self._workspace, self._epoch, *most), args)
         except StatementRefused as error:
             if error.sqlstate == KEY_REUSED:
                 raise KeyReused from None
+            if error.sqlstate == OTHER_PROJECT and self._project is not None:
+                raise OtherProject from None
             if error.sqlstate not in FULL or limits is None:
                 raise
             resource = FULL[error.sqlstate]
-        raise reached(limits, await self.read_usage(), resource)
+        raise reached(limits, None if self._project is not None else await self.read_usage(), resource)
 
     async def read_usage(self) -> Usage:
         """See `ports.MemoryStore`."""
         rows = (await self._read(_READ_USAGE)).rows
         return Usage(*rows[0]) if rows else Usage(0, 0, 0)
+
+    def _check_project(self, *contexts: Mapping[str, Any] | None) -> None:
+        """Raises: OtherProject: one of these contexts leads out of the caller's project."""
+        if self._project is not None and any(project_of(one) != self._project for one in contexts):
+            raise OtherProject
+
+    async def _enter(self, entry: str, statement: str, passage: tuple[object, ...], args: tuple[object, ...]) -> Answer:
+        if self._project is None:
+            return await self._ask(statement, *passage, *args)
+        bound, found = _OPERATION.subn(r"memory_bound.\1(memory_bound.", statement, count=1)
+        assert found, "every statement is one operation"
+        return await self._ask(bound.replace(*_BOUND[entry], 1), *passage, self._project, *args)
 
     async def _ask(self, statement: str, *args: object) -> Answer:
         try:

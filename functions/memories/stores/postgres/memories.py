@@ -17,6 +17,7 @@ from memories.model import (
     Revision,
     Statistics,
 )
+from memories.ports import OtherProject
 from memories.relationship_types import RESOLVING
 from memories.stores.postgres.base import (
     READ,
@@ -35,8 +36,7 @@ from memories.stores.rows import PAGE_BYTES, author_values, to_memory, to_micros
 # ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
 
 _PUT = f"SELECT * FROM memory.put({WRITE}, %s::jsonb, %s::jsonb)"
-_GET = f"SELECT * FROM memory.get({READ}, %s)"
-_GET_AS_OF = f"SELECT * FROM memory.get_as_of({READ}, %s, %s)"
+_READ = f"SELECT (hit).*, by_key, by_account, by_agent FROM memory.read({READ}, %s, %s)"
 _CHANGE = f"""
 SELECT current_version, current_at, (changed).* FROM memory.change({WRITE}, %s, %s::jsonb, %s::bigint[], %s::bigint[])
 """
@@ -52,15 +52,19 @@ class Memories(Part):
     """`memories.ports.MemoryStore` without `search`."""
 
     async def put(self, memory: Memory, author: Author, once: Once | None = None) -> Memory:
-        answer = await self._write(_PUT, to_json(memory_columns(memory, author)), once_json(once))
+        self._check_project(memory.context)
+        try:
+            answer = await self._write(_PUT, to_json(memory_columns(memory, author)), once_json(once))
+        except OtherProject:
+            raise OtherProject(memory.id) from None
         return to_memory(answer.rows[0])
 
     async def get(self, memory_id: str) -> Memory | None:
-        rows = (await self._read(_GET, memory_id)).rows
+        rows = (await self._read(_READ, memory_id, None)).rows
         return to_memory(rows[0]) if rows else None
 
     async def get_as_of(self, memory_id: str, at: datetime) -> Memory | None:
-        rows = (await self._read(_GET_AS_OF, memory_id, to_micros(at))).rows
+        rows = (await self._read(_READ, memory_id, to_micros(at))).rows
         return to_memory(rows[0]) if rows else None
 
     async def update(
@@ -71,6 +75,8 @@ class Memories(Part):
         author: Author,
         expected: Sequence[Revision] | None = None,
     ) -> Memory | Mismatch | None:
+        if "context" in changes.values:
+            self._check_project(changes.values["context"])
         values = {
             **changed_columns(changes.values),
             "updated_at": to_micros(at),

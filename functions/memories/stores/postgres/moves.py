@@ -1,7 +1,8 @@
-"""A workspace in PostgreSQL as a move sees it (0015_store_moves.sql). See `stores.ports_move`."""
+"""A workspace in PostgreSQL as a move sees it (0015_store_moves.sql, 0017). See `stores.ports_move`."""
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Sequence
 
@@ -23,12 +24,19 @@ _READ_FENCE = "SELECT * FROM memory.read_fence(%s)"
 _FENCE = "SELECT * FROM memory.fence(%s, %s, %s)"
 _BEGIN_JOURNAL = "SELECT memory.begin_journal(%s)"
 _READ_JOURNAL = "SELECT * FROM memory.read_journal(%s, %s, %s)"
-_END_JOURNAL = "SELECT memory.end_journal(%s)"
+_END_JOURNAL = "SELECT memory.end_journal(memory.working(%s, %s), %s)"
+_PAUSE = "SELECT memory.pause(%s, %s, %s::float8)"
+_PROLONG_PAUSE = "SELECT memory.prolong_pause(%s, %s, %s::float8)"
+_END_PAUSE = "SELECT memory.end_pause(%s, %s)"
+_TAKE_OVER = "SELECT memory.take_over(%s, %s, %s)"
+_HAND_OVER = "SELECT memory.hand_over(%s, %s, %s, %s)"
 _RAW_PAGE = "SELECT * FROM memory.raw_page(%s, %s, %s, %s, %s::text[], %s, %s)"
-_PUT_RAW = "SELECT memory.put_raw(%s, %s, %s, %s::jsonb)"
-_DROP_RAW = "SELECT memory.drop_raw(%s, %s, %s, %s::text[])"
+_PUT_RAW = "SELECT memory.put_raw(memory.working(%s, %s), %s, %s, %s::jsonb)"
+_REPLACE_RAW = """
+  WITH gone AS MATERIALIZED (SELECT 1 FROM memory.drop_raw(memory.working(%s, %s), %s, %s, %s::text[]))
+  SELECT memory.put_raw(memory.working(%s, %s), %s, %s, %s::jsonb) FROM gone"""
 _DIGEST = "SELECT memories, versions, relationships, checksum::text FROM memory.digest(%s)"
-_ERASE = "SELECT memory.erase(%s, %s, %s)"
+_ERASE = "SELECT memory.erase(memory.working(%s, %s), %s, %s)"
 
 
 class PostgresMovable:
@@ -38,12 +46,29 @@ class PostgresMovable:
         self._postgres = postgres
         self._workspace = str(workspace)
         self._epoch = epoch
+        self._worker: str | None = None
 
     async def read_fence(self) -> Fence:
         return _fence(await self._ask(_READ_FENCE))
 
     async def fence(self, fence: Fence) -> Fence:
         return _fence(await self._ask(_FENCE, fence.epoch, str(fence.mode)))
+
+    async def pause(self, seconds: float) -> bool:
+        return bool(await self._one(_PAUSE, self._epoch, seconds))
+
+    async def prolong_pause(self, seconds: float) -> bool:
+        return bool(await self._one(_PROLONG_PAUSE, self._epoch, seconds))
+
+    async def end_pause(self) -> None:
+        await self._ask(_END_PAUSE, self._epoch)
+
+    async def take_over(self) -> bool:
+        self._worker = secrets.token_hex(8)
+        return bool(await self._one(_TAKE_OVER, self._epoch, self._worker))
+
+    async def hand_over(self, mode: Mode) -> bool:
+        return bool(await self._one(_HAND_OVER, self._epoch, self._worker, str(mode)))
 
     async def begin_journal(self) -> None:
         await self._ask(_BEGIN_JOURNAL)
@@ -53,7 +78,7 @@ class PostgresMovable:
         return [Change(seq, Kind(kind), id_) for seq, kind, id_ in rows]
 
     async def end_journal(self) -> None:
-        await self._ask(_END_JOURNAL)
+        await self._ask(_END_JOURNAL, self._worker, self._epoch)
 
     async def raw_page(
         self, kind: Kind, after: tuple[str, int] | None = None, *, ids: Sequence[str] | None = None, limit: int = 500
@@ -63,20 +88,24 @@ class PostgresMovable:
         answer = await self._ask(_RAW_PAGE, str(kind), *behind, some, limit, PAGE_BYTES)
         return [_raw(kind, row) for (row,) in answer.rows]
 
-    async def put_raw(self, kind: Kind, rows: Sequence[Raw]) -> None:
-        columns = [stored_columns({**row, **following(kind, row)}) for row in rows]
-        await self._ask(_PUT_RAW, self._epoch, str(kind), to_json(columns))
-
-    async def drop_raw(self, kind: Kind, ids: Sequence[str]) -> None:
-        await self._ask(_DROP_RAW, self._epoch, str(kind), list(ids))
+    async def put_raw(self, kind: Kind, rows: Sequence[Raw], *, instead_of: Sequence[str] = ()) -> None:
+        columns = to_json([stored_columns({**row, **following(kind, row)}) for row in rows])
+        at = (self._worker, self._epoch, str(kind))
+        if instead_of:
+            await self._ask(_REPLACE_RAW, *at, list(instead_of), self._workspace, *at, columns)
+        else:
+            await self._ask(_PUT_RAW, *at, columns)
 
     async def digest(self) -> Digest:
         memories, versions, relationships, checksum = (await self._ask(_DIGEST)).rows[0]
         return Digest(memories, versions, relationships, int(checksum))
 
     async def erase(self) -> bool:
-        [(done,)] = (await self._ask(_ERASE, self._epoch, ERASED_AT_ONCE)).rows
-        return bool(done)
+        return bool(await self._one(_ERASE, self._worker, self._epoch, ERASED_AT_ONCE))
+
+    async def _one(self, statement: str, *args: object) -> object:
+        [(value,)] = (await self._ask(statement, *args)).rows
+        return value
 
     async def _ask(self, statement: str, *args: object) -> Answer:
         try:

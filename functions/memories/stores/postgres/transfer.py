@@ -9,7 +9,7 @@ from typing import Any
 from core.once import Once
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
-from memories.quotas import Resource
+from memories.ports import OtherProject
 from memories.stores.postgres import base
 from memories.stores.postgres.base import READ, WRITE, memory_columns, once_json, relationship_columns, to_json
 from memories.stores.rows import (
@@ -20,7 +20,7 @@ from memories.stores.rows import (
     to_micros,
     to_relationship,
 )
-from memories.transfer.model import ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Totals
+from memories.transfer.model import ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Taken, Totals, left_out
 
 # ruff: noqa: S608 - what is put into SQL here are calls of our own, never values
 
@@ -39,15 +39,21 @@ class Transfers(base.Part):
     """`memories.transfer.ports.TransferStore`."""
 
     async def put_many(self, memories: Sequence[Memory], author: Author, once: Once | None = None) -> list[Stored]:
+        self._check_project(*(memory.context for memory in memories))
         rows = to_json([memory_columns(memory, author) for memory in memories])
-        return [_stored(row) for row in (await self._write(_PUT_ROWS, rows, once_json(once), True)).rows]  # noqa: FBT003 - SQL's
+        answer = await self._write(_PUT_ROWS, rows, once_json(once), True)  # noqa: FBT003 - an argument of SQL
+        taken = [row[0] for row in answer.rows if row[4] is not None]
+        if taken:
+            raise OtherProject(*taken)
+        return [_stored(row) for row in answer.rows]
 
     async def put_some(
         self, memories: Sequence[Memory], author: Author, once: Once | None = None
-    ) -> list[Stored | NoRoom]:
+    ) -> list[Stored | NoRoom | Taken]:
+        self._check_project(*(memory.context for memory in memories))
         rows = to_json([memory_columns(memory, author) for memory in memories])
         answer = await self._write(_PUT_ROWS, rows, once_json(once), False)  # noqa: FBT003 - an argument of SQL
-        return [_stored(row) if row[4] is None else NoRoom(row[0], Resource(row[4])) for row in answer.rows]
+        return [_stored_or_not(row) for row in answer.rows]
 
     async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:
         first = place.id if place.kind is Kind.MEMORY else None
@@ -67,6 +73,7 @@ class Transfers(base.Part):
         return Totals(*(await self._read(_TOTALS)).rows[0])
 
     async def import_memories(self, memories: Sequence[Memory], author: Author) -> list[Outcome]:
+        self._check_project(*(memory.context for memory in memories))
         rows = [{**memory_columns(memory, author), "version": memory.version} for memory in memories]
         outcomes = dict((await self._write(_TAKE_MEMORIES, to_json(rows))).rows)
         return [Outcome(outcomes.get(memory.id, Outcome.UNCHANGED)) for memory in memories]
@@ -93,6 +100,12 @@ class Transfers(base.Part):
 def _stored(row: tuple[Any, ...]) -> Stored:
     memory_id, version, created, updated, *_ = row
     return Stored(memory_id, version, from_micros(created), from_micros(updated))
+
+
+def _stored_or_not(row: tuple[Any, ...]) -> Stored | NoRoom | Taken:
+    if row[4] is None:
+        return _stored(row)
+    return left_out(row[0], row[4])
 
 
 def _part(row: tuple[Any, ...]) -> Part:

@@ -108,9 +108,10 @@ def _fitting(rows: Sequence[tuple[Any, ...]]) -> list[Relationship]:
 
 
 def _versions(rows: Sequence[tuple[Any, ...]]) -> list[Version]:
-    """From the newest state to the oldest: each holds until the next one began."""
+    """From the newest state to the oldest: each holds until the next one began. Those without a title are not shown."""
     begun = [from_micros(row[2]) for row in rows]
     return [
         Version(row[0], row[1], valid_from, valid_until, Author(*row[3:6]))
         for row, valid_from, valid_until in zip(rows, begun, [None, *begun[:-1]], strict=True)
+        if row[1] is not None
     ]

@@ -29,6 +29,8 @@ class SqliteStores:
         self._databases = databases
         self._old = OldSchemas()
 
-    def open(self, address: StoreAddress, limits: StoreLimits | None = None) -> SqliteStore:
+    def open(self, address: StoreAddress, limits: StoreLimits | None = None, project: str | None = None) -> SqliteStore:
         database = self._databases.open(address)
-        return SqliteStore(database, epoch=address.epoch, limits=limits, url=address.url, old=self._old)
+        return SqliteStore(
+            database, epoch=address.epoch, limits=limits, url=address.url, old=self._old, project=project
+        )

@@ -1,7 +1,8 @@
 """What the operations of the SQLite store share: the database, batches that happen once, conditions, and cut pages.
 
-One method is one batch, which `_read` and `_write` send through the gate (gate.py). What a batch may not do is a
-condition of its statement; a statement after it reads back what happened, and why.
+One method is one batch, which `_read` and `_write` send through the gate (gate.py), each statement as its caller may
+have it (sight.py). What a batch may not do is a condition of its statement; a statement after it reads back what
+happened, and why.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from core.once import Once
 from core.ports import Database, Result, SqlValue, Statement, StatementFailed
 from core.problems import Unavailable
 from memories.model import Revision
-from memories.ports import KeyReused
-from memories.quotas import QuotaReached, StoreLimits, Usage, reached
+from memories.ports import KeyReused, OtherProject
+from memories.quotas import QuotaReached, Resource, StoreLimits, Usage, reached
 from memories.stores.rows import (
     MEMORY_COLUMNS,
     MICROSECOND,
@@ -29,6 +30,7 @@ from memories.stores.rows import (
     to_micros,
 )
 from memories.stores.sqlite.gate import Gate, NoRoomLeft, OldSchemas
+from memories.stores.sqlite.sight import Guard, Sight
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -56,15 +58,16 @@ _ONCE = "{once}"
 
 _USAGE = "SELECT memories, relationships, bytes FROM _usage"
 _COUNTED = f"""
-  SELECT (SELECT count(*) FROM memories), (SELECT count(*) FROM relationships),
-    (SELECT coalesce(sum({MEMORY_SIZE}), 0) FROM memories m)
-    + (SELECT coalesce(sum({MEMORY_SIZE}), 0) FROM memory_versions m)
-    + (SELECT coalesce(sum({RELATIONSHIP_SIZE}), 0) FROM relationships r)"""
+  SELECT (SELECT count(*) FROM main.memories), (SELECT count(*) FROM main.relationships),
+    (SELECT coalesce(sum({MEMORY_SIZE}), 0) FROM main.memories m)
+    + (SELECT coalesce(sum({MEMORY_SIZE}), 0) FROM main.memory_versions m)
+    + (SELECT coalesce(sum({RELATIONSHIP_SIZE}), 0) FROM main.relationships r)"""
 """The same where it is not kept yet, which is in no database of the newest schema."""
 
 
 class Operations:
-    """The database of one workspace, at an epoch, for a caller whose plan has these limits (None: no limits).
+    """The database of one workspace, at an epoch, for a caller whose plan has these limits (None: no limits) and who is
+    bound to a project (None: to none).
 
     `url` and `old`: by what the database is known, and which of them are known to be of the schema before.
     """
@@ -77,25 +80,40 @@ class Operations:
         limits: StoreLimits | None = None,
         url: str = "",
         old: OldSchemas | None = None,
+        project: str | None = None,
     ) -> None:
         self._database = database
+        self._sight = Sight(project)
         self._gate = Gate(database, epoch=epoch, limits=limits, url=url, old=old)
 
     async def _read(self, *statements: Statement) -> list[Result]:
         """Raises: Fenced."""
-        return await self._gate.read(statements)
+        return await self._gate.read([self._sight.of(one) for one in statements])
 
     async def _write(self, *statements: Statement) -> list[Result]:
-        """Raises: Fenced, QuotaReached."""
+        """Raises: Fenced, QuotaReached, OtherProject."""
         try:
-            return await self._gate.write(statements)
+            return await self._gate.write([self._sight.of(one) for one in statements])
         except NoRoomLeft as full:
             raise await self._reached(full) from None
+        except StatementFailed as failure:
+            if 0 <= failure.index < len(statements) and isinstance(statements[failure.index], Guard):
+                raise OtherProject from None
+            raise
+
+    async def _write_each(
+        self, *statements: Statement, old: Sequence[Statement] | None = None
+    ) -> tuple[list[Result], dict[str, Resource]]:
+        """See `Gate.write_each`. Raises: Fenced."""
+        sight = self._sight
+        return await self._gate.write_each(
+            [sight.of(one) for one in statements], old=None if old is None else [sight.of(one) for one in old]
+        )
 
     async def _reached(self, full: NoRoomLeft) -> QuotaReached:
         limits = self._gate.limits
         assert limits is not None, "only limits are reached"
-        return reached(limits, await self.read_usage(), full.resource)
+        return reached(limits, None if self._sight.project is not None else await self.read_usage(), full.resource)
 
     async def read_usage(self) -> Usage:
         """See `ports.MemoryStore`."""
@@ -128,8 +146,8 @@ class Operations:
         forget, seen, remember = once_statements(once, answer, args)
         try:
             _, before, *results, _ = await write(forget, seen, *statements, remember)
-        except QuotaReached:
-            [before] = await self._read(seen)  # what is done already needs no room
+        except (QuotaReached, OtherProject):
+            [before] = await self._read(seen)  # what is done already needs no room, nor the id
             if not before.rows:
                 raise
         except StatementFailed as failure:

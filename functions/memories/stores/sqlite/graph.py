@@ -33,6 +33,7 @@ from memories.stores.sqlite.base import (
     revision,
     set_,
 )
+from memories.stores.sqlite.sight import GONE, KNOWN
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -51,7 +52,6 @@ _SAME = """
     ORDER BY r.recorded_at, r.id LIMIT 1"""
 _SAME_ARGUMENTS = 10
 
-KNOWN = "EXISTS (SELECT 1 FROM memories WHERE id = {})"
 _CLOSES_A_CYCLE = """EXISTS (
           WITH RECURSIVE reached (id) AS (
             SELECT {to_id}
@@ -135,7 +135,8 @@ class GraphOperations(Operations):
         condition, revisions = expects(expected)
         changed, found = await self._write(
             Statement(
-                f"UPDATE relationships SET {set_(values)}, version = version + 1 WHERE id = ? AND {condition}",
+                f"UPDATE relationships SET {set_(values)}, version = version + 1 "
+                f"WHERE id = ? AND {condition} AND {self._sight.own('relationships')}",
                 (*values.values(), relationship_id, *revisions),
             ),
             Statement(_GET, (relationship_id,)),
@@ -151,9 +152,12 @@ class GraphOperations(Operations):
 
     async def unrelate(self, relationship_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
         condition, revisions = expects(expected)
-        gone = "NOT EXISTS (SELECT 1 FROM relationships WHERE id = ?1)"
+        own = self._sight.own("relationships")
+        gone = GONE.format("relationships")
         deleted, _, left = await self._write(
-            Statement(f"DELETE FROM relationships WHERE id = ? AND {condition}", (relationship_id, *revisions)),
+            Statement(
+                f"DELETE FROM relationships WHERE id = ? AND {condition} AND {own}", (relationship_id, *revisions)
+            ),
             Statement(f"DELETE FROM idempotency WHERE {ABOUT} = ?1 AND {gone}", (relationship_id,)),
             Statement("SELECT version, updated_at FROM relationships WHERE id = ?", (relationship_id,)),
         )
@@ -184,7 +188,7 @@ class GraphOperations(Operations):
           UPDATE relationships SET {moves}, evidence_count = evidence_count + 1, {counted} = {counted} + 1,
             last_validated = ?1, updated_at = {later("updated_at", "?1")}, version = version + 1, reinforced_as = ?2,
             updated_by_key = ?8, updated_by_account = ?9, updated_by_agent = ?10
-          WHERE id = ?7 AND reinforced_as IS NOT ?2"""
+          WHERE id = ?7 AND reinforced_as IS NOT ?2 AND {self._sight.own("relationships")}"""
         args = (
             *(to_micros(at), token, reinforcement.most, reinforcement.least),
             *(factor * reinforcement.strength_step, factor * reinforcement.confidence_step, relationship_id),
@@ -209,7 +213,8 @@ class GraphOperations(Operations):
         _, found = await self._write(
             Statement(
                 f"UPDATE relationships SET {set_(values)}, valid_until = max(valid_from, ?), version = version + 1 "
-                "WHERE id = ? AND (valid_until IS NULL OR valid_until > max(valid_from, ?))",
+                "WHERE id = ? AND (valid_until IS NULL OR valid_until > max(valid_from, ?)) "
+                f"AND {self._sight.own('relationships')}",
                 (*values.values(), to_micros(at), relationship_id, to_micros(at)),
             ),
             Statement(_GET, (relationship_id,)),

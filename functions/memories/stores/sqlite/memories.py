@@ -17,9 +17,12 @@ from memories.model import (
     Mismatch,
     Revision,
     Statistics,
+    project_of,
 )
+from memories.ports import OtherProject
 from memories.relationship_types import RESOLVING
 from memories.stores.rows import (
+    AUTHOR_COLUMNS,
     MEMORY_COLUMNS,
     PAGE_BYTES,
     author_values,
@@ -43,10 +46,11 @@ from memories.stores.sqlite.base import (
     revision,
     set_,
 )
+from memories.stores.sqlite.sight import GONE
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
-_COLUMNS = columns(MEMORY_COLUMNS)
+_COLUMNS = columns((*MEMORY_COLUMNS, *AUTHOR_COLUMNS))
 _GET = f"SELECT {_COLUMNS} FROM memories WHERE id = ?"
 _AS_OF = f"""
   SELECT {_COLUMNS} FROM memories WHERE id = ?1 AND updated_at <= ?2
@@ -56,7 +60,7 @@ _AS_OF = f"""
     WHERE id = ?1 AND updated_at <= ?2 AND EXISTS (SELECT 1 FROM memories WHERE id = ?1)
     ORDER BY version DESC LIMIT 1
   )"""
-"""The state of now, if it was reached by then, and the last earlier one that was."""
+"""The state of now, if it was reached by then, and the last earlier one that was; in whichever project it was then."""
 
 _ANSWER = answer_of("memories", MEMORY_COLUMNS, "importance")
 
@@ -97,8 +101,11 @@ _TOTALS = """
   FROM memories"""
 
 
-def put_sql(names: Sequence[str], returning: Sequence[str], rows: int = 1) -> str:
-    """Store so many memories, whole; the arguments are the values of `names`, row after row."""
+def put_sql(names: Sequence[str], returning: Sequence[str], rows: int = 1, bound: str = "") -> str:
+    """Store so many memories, whole; the arguments are the values of `names`, row after row.
+
+    `bound`: which of those that are there already may be replaced (`Sight.replaced`).
+    """
     # A batch that is sent twice stores the same at the same moment: that is no change after it.
     held, sent = "memories.updated_at", "excluded.updated_at"
     given = {"updated_at": f"CASE WHEN {held} > {sent} THEN {held} + 1 ELSE {sent} END"}
@@ -106,7 +113,7 @@ def put_sql(names: Sequence[str], returning: Sequence[str], rows: int = 1) -> st
     values = ", ".join(f"({marks(names, 1 + row * len(names))})" for row in range(rows))
     return (
         f"INSERT INTO memories ({', '.join(names)}) VALUES {values} "
-        f"ON CONFLICT (id) DO UPDATE SET {replaced}, version = version + 1 RETURNING {columns(returning)}"
+        f"ON CONFLICT (id) DO UPDATE SET {replaced}, version = version + 1 {bound} RETURNING {columns(returning)}"
     )
 
 
@@ -115,11 +122,15 @@ class MemoryOperations(Operations):
 
     async def put(self, memory: Memory, author: Author, once: Once | None = None) -> Memory:
         values = {**memory_values(memory), **author_values(author, "created", "updated")}
-        store = Statement(put_sql(tuple(values), MEMORY_COLUMNS), tuple(values.values()))
-        done = await self._write_once(once, [store], _ANSWER, memory.id)
+        self._sight.check(memory.context)
+        store = Statement(put_sql(tuple(values), MEMORY_COLUMNS, bound=self._sight.replaced), tuple(values.values()))
+        try:
+            done = await self._write_once(once, [*self._sight.guards([memory.id]), store], _ANSWER, memory.id)
+        except OtherProject:
+            raise OtherProject(memory.id) from None
         if isinstance(done, tuple):
             return to_memory(answered(done, MEMORY_COLUMNS, "importance"))
-        return to_memory(done[0].rows[0])
+        return to_memory(done[-1].rows[0])
 
     async def get(self, memory_id: str) -> Memory | None:
         [found] = await self._read(Statement(_GET, (memory_id,)))
@@ -127,7 +138,9 @@ class MemoryOperations(Operations):
 
     async def get_as_of(self, memory_id: str, at: datetime) -> Memory | None:
         [found] = await self._read(Statement(_AS_OF, (memory_id, to_micros(at))))
-        return max(map(to_memory, found.rows), key=lambda one: one.version, default=None)
+        memory = max(map(to_memory, found.rows), key=lambda one: one.version, default=None)
+        own = self._sight.project
+        return None if memory is None or (own is not None and project_of(memory.context) != own) else memory
 
     async def update(
         self,
@@ -137,11 +150,14 @@ class MemoryOperations(Operations):
         author: Author,
         expected: Sequence[Revision] | None = None,
     ) -> Memory | Mismatch | None:
+        if "context" in changes.values:
+            self._sight.check(changes.values["context"])
         values = {**changed_values(changes.values), "updated_at": to_micros(at), **author_values(author, "updated")}
         condition, revisions = expects(expected)
         changed, found = await self._write(
             Statement(
-                f"UPDATE memories SET {set_(values)}, version = version + 1 WHERE id = ? AND {condition}",
+                f"UPDATE memories SET {set_(values)}, version = version + 1 "
+                f"WHERE id = ? AND {condition} AND {self._sight.own('memories')}",
                 (*values.values(), memory_id, *revisions),
             ),
             Statement(_GET, (memory_id,)),
@@ -157,12 +173,13 @@ class MemoryOperations(Operations):
 
     async def delete(self, memory_id: str, expected: Sequence[Revision] | None = None) -> bool | Mismatch:
         condition, revisions = expects(expected)
-        gone = "NOT EXISTS (SELECT 1 FROM memories WHERE id = ?1)"
+        own = self._sight.own("memories")
+        gone = GONE.format("memories")
         its_own = "from_id = ?1 OR to_id = ?1"
         # `+`: compared as a column, the id would keep the index of the expression from being used.
-        about = f"{ABOUT} IN (SELECT ?1 UNION ALL SELECT +id FROM relationships WHERE {its_own})"
+        about = f"{ABOUT} IN (SELECT ?1 UNION ALL SELECT +id FROM main.relationships WHERE {its_own})"
         deleted, _, _, _, left = await self._write(
-            Statement(f"DELETE FROM memories WHERE id = ? AND {condition}", (memory_id, *revisions)),
+            Statement(f"DELETE FROM memories WHERE id = ? AND {condition} AND {own}", (memory_id, *revisions)),
             Statement(f"DELETE FROM idempotency WHERE {about} AND {gone}", (memory_id,)),
             Statement(f"DELETE FROM relationships WHERE ({its_own}) AND {gone}", (memory_id,)),
             Statement(f"DELETE FROM memory_versions WHERE id = ?1 AND {gone}", (memory_id,)),

@@ -6,12 +6,13 @@ triggers of its table.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import cast
 
 from core.ports import Database, Databases, Result, SqlValue, Statement, StatementFailed, StoreAddress
 from memories.stores.fence import Fenced
-from memories.stores.ports_move import Change, Digest, Fence, Kind, Mode, Raw, key_of
+from memories.stores.ports_move import PAUSE_MOST, Change, Digest, Fence, Kind, Mode, Raw, key_of
 from memories.stores.raw import COLUMNS, FLOATS, SUMMED, answer_from_list, answer_to_list, following, summed
 from memories.stores.rows import PAGE_BYTES
 from memories.stores.sqlite.base import json, marks
@@ -35,8 +36,18 @@ _JOURNALED = (Kind.MEMORY, Kind.RELATIONSHIP, Kind.KEY, Kind.PART)
 _FENCE = Statement("SELECT epoch, mode FROM _fence")
 _CLOSED = """
   SELECT CASE
-    WHEN NOT EXISTS (SELECT 1 FROM _fence WHERE epoch = ? AND mode = 'closed') THEN json('no JSON, so the batch fails')
+    WHEN NOT EXISTS (SELECT 1 FROM _fence WHERE epoch = ? AND mode = 'closed' AND worker IS ?)
+    THEN json('no JSON, so the batch fails')
   END"""
+_NOW = "(julianday('now') - 2440587.5) * 86400.0"
+_PAUSE = f"UPDATE _fence SET paused_until = {_NOW} + ? WHERE epoch = ? AND mode = 'open'"
+_PROLONG = f"{_PAUSE} AND paused_until - {_NOW} BETWEEN 0 AND {PAUSE_MOST}"
+_END_PAUSE = "UPDATE _fence SET paused_until = NULL WHERE epoch = ?"
+_TAKE_OVER = """
+  UPDATE _fence SET epoch = ?1, mode = 'closed', worker = ?2, paused_until = NULL
+  WHERE epoch < ?1 OR (epoch = ?1 AND mode = 'closed')"""
+_HAND_OVER = "UPDATE _fence SET mode = ?, worker = NULL WHERE epoch = ? AND mode = 'closed' AND worker = ?"
+_HANDED_OVER = "SELECT 1 FROM _fence WHERE mode = ? AND epoch = ? AND worker IS NULL"
 _NO_LIMITS = Statement("UPDATE _usage SET memories_most = NULL, bytes_most = NULL, each = 0")
 
 
@@ -61,6 +72,7 @@ class SqliteMovable:
     def __init__(self, database: Database, *, epoch: int = 1) -> None:
         self._database = database
         self._epoch = epoch
+        self._worker: str | None = None
 
     async def read_fence(self) -> Fence:
         [found] = await self._database.batch([_FENCE], write=False)
@@ -70,6 +82,24 @@ class SqliteMovable:
         change = "UPDATE _fence SET epoch = ?1, mode = ?2 WHERE epoch <= ?1"
         _, found = await self._database.batch([Statement(change, (fence.epoch, str(fence.mode))), _FENCE], write=True)
         return _fence(found.rows[0])
+
+    async def pause(self, seconds: float) -> bool:
+        return await self._change(_PAUSE, seconds, self._epoch)
+
+    async def prolong_pause(self, seconds: float) -> bool:
+        return await self._change(_PROLONG, seconds, self._epoch)
+
+    async def end_pause(self) -> None:
+        await self._change(_END_PAUSE, self._epoch)
+
+    async def take_over(self) -> bool:
+        self._worker = secrets.token_hex(8)
+        return await self._change(_TAKE_OVER, self._epoch, self._worker)
+
+    async def hand_over(self, mode: Mode) -> bool:
+        change = Statement(_HAND_OVER, (str(mode), self._epoch, self._worker))
+        _, found = await self._database.batch([change, Statement(_HANDED_OVER, (str(mode), self._epoch))], write=True)
+        return bool(found.rows)
 
     async def begin_journal(self) -> None:
         forget = Statement(f"DELETE FROM _journal WHERE NOT EXISTS ({_BEGUN})")
@@ -81,7 +111,7 @@ class SqliteMovable:
         return [Change(cast(int, seq), Kind(cast(str, kind)), cast(str, id_)) for seq, kind, id_ in found.rows]
 
     async def end_journal(self) -> None:
-        await self._database.batch([*_DROPS, Statement("DELETE FROM _journal")], write=True)
+        await self._write([*_DROPS, Statement("DELETE FROM _journal")])
 
     async def raw_page(
         self, kind: Kind, after: tuple[str, int] | None = None, *, ids: Sequence[str] | None = None, limit: int = 500
@@ -90,10 +120,13 @@ class SqliteMovable:
         rows = [dict(zip(_columns(kind), row, strict=True)) for row in found.rows]
         return [_with_answer(row) for row in rows] if kind is Kind.KEY else rows
 
-    async def put_raw(self, kind: Kind, rows: Sequence[Raw]) -> None:
+    async def put_raw(self, kind: Kind, rows: Sequence[Raw], *, instead_of: Sequence[str] = ()) -> None:
         thing, place = _THING[kind], _PLACE[kind]
+        clear = f"DELETE FROM {TABLES[kind]} WHERE {thing} IN (SELECT value FROM json_each(?))"
         drop = f"DELETE FROM {TABLES[kind]} WHERE {thing} = ? AND {place} = ?"
         statements = [_NO_LIMITS, *(Statement(drop, key_of(kind, row)) for row in rows)]
+        if instead_of:
+            statements = [_NO_LIMITS, Statement(clear, (json(list(instead_of)),))]
         values = [_values(kind, row) for row in rows]
         for start in range(0, len(values), ROWS_IN_STATEMENT):
             some = values[start : start + ROWS_IN_STATEMENT]
@@ -101,10 +134,6 @@ class SqliteMovable:
             insert = f"INSERT INTO {TABLES[kind]} ({', '.join(some[0])}) VALUES {places}"
             statements.append(Statement(insert, tuple(value for one in some for value in one.values())))
         await self._write(statements)
-
-    async def drop_raw(self, kind: Kind, ids: Sequence[str]) -> None:
-        drop = f"DELETE FROM {TABLES[kind]} WHERE {_THING[kind]} IN (SELECT value FROM json_each(?))"
-        await self._write([Statement(drop, (json(list(ids)),))])
 
     async def digest(self) -> Digest:
         counts, checksum = dict.fromkeys(Kind, 0), 0
@@ -125,11 +154,17 @@ class SqliteMovable:
 
     async def _write(self, statements: Sequence[Statement]) -> list[Result]:
         try:
-            return (await self._database.batch([Statement(_CLOSED, (self._epoch,)), *statements], write=True))[1:]
+            closed = Statement(_CLOSED, (self._epoch, self._worker))
+            return (await self._database.batch([closed, *statements], write=True))[1:]
         except StatementFailed as failure:
             if failure.index == 0:
                 raise Fenced from failure
             raise
+
+    async def _change(self, sql: str, *args: SqlValue) -> bool:
+        """Change the fence; whether it was changed."""
+        [done] = await self._database.batch([Statement(sql, args)], write=True)
+        return done.changed > 0
 
 
 class SqliteMovables:

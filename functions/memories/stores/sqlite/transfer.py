@@ -15,6 +15,7 @@ from core.once import Once
 from core.ports import Result, SqlValue, Statement
 from memories.graph.model import Relationship
 from memories.model import Author, Memory
+from memories.ports import OtherProject
 from memories.quotas import Resource
 from memories.stores.rows import (
     PAGE_BYTES,
@@ -28,6 +29,7 @@ from memories.stores.rows import (
     to_micros,
     to_relationship,
 )
+from memories.stores.sqlite import arrivals
 from memories.stores.sqlite.base import (
     CURRENT,
     MEMORY,
@@ -40,7 +42,21 @@ from memories.stores.sqlite.base import (
     taken,
 )
 from memories.stores.sqlite.memories import put_sql
-from memories.transfer.model import OVER, ExportPage, Kind, NoRoom, Outcome, Part, Place, Stored, Totals
+from memories.stores.sqlite.sight import SAME_PROJECT
+from memories.transfer.model import (
+    OVER,
+    TAKEN,
+    ExportPage,
+    Kind,
+    NoRoom,
+    Outcome,
+    Part,
+    Place,
+    Stored,
+    Taken,
+    Totals,
+    left_out,
+)
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -51,7 +67,8 @@ _ANSWER = f"""
   SELECT json_group_array(json_array({columns(_STORED, "m")})), NULL, NULL, {{once}}
   FROM json_each(?1) wanted CROSS JOIN memories m ON m.id = wanted.value"""  # CROSS: in the order of the list
 _ROW = f"json_array({columns(_STORED, 'm')})"
-_ROW_OR_WHY = f"CASE WHEN refused.id IS NULL THEN {_ROW} ELSE json_array(refused.id, refused.what) END"
+_TAKEN_OR_ROW = f"CASE WHEN m.id IS NULL THEN json_array(wanted.value, '{TAKEN}') ELSE {_ROW} END"
+_ROW_OR_WHY = f"CASE WHEN refused.id IS NULL THEN {_TAKEN_OR_ROW} ELSE json_array(refused.id, refused.what) END"
 _REFUSED = "LEFT JOIN _refused refused ON refused.id = wanted.value"
 _ANSWER_SOME = f"""
   SELECT json_group_array({_ROW_OR_WHY}), NULL, NULL, {{once}}
@@ -99,31 +116,41 @@ class TransferOperations(Operations):
 
     async def put_many(self, memories: Sequence[Memory], author: Author, once: Once | None = None) -> list[Stored]:
         ids = [memory.id for memory in memories]
-        done = await self._write_once(once, _puts(memories, author), _ANSWER, json(ids))
+        self._sight.check(*(memory.context for memory in memories))
+        guards = self._sight.guards(ids)
+        try:
+            done = await self._write_once(once, [*guards, *self._puts(memories, author)], _ANSWER, json(ids))
+        except OtherProject:
+            [found] = await self._read(self._sight.taken("memories", ids))
+            raise OtherProject(*(str(row[0]) for row in found.rows)) from None
         if isinstance(done, tuple):
             *stored, _, _ = done
             return [_stored(cast("list[SqlValue]", row)) for row in stored]
-        by_id = {row[0]: _stored(row) for result in done for row in result.rows}
+        by_id = {row[0]: _stored(row) for result in done[len(guards) :] for row in result.rows}
         return [by_id[memory_id] for memory_id in ids]
 
     async def put_some(
         self, memories: Sequence[Memory], author: Author, once: Once | None = None
-    ) -> list[Stored | NoRoom]:
+    ) -> list[Stored | NoRoom | Taken]:
         ids = [memory.id for memory in memories]
-        left_out: dict[str, Resource] = {}
+        self._sight.check(*(memory.context for memory in memories))
+        refused: dict[str, Resource] = {}
 
         async def send(*statements: Statement) -> list[Result]:
-            old = [replace(one, sql=one.sql.replace(_ROW_OR_WHY, _ROW).replace(_REFUSED, "")) for one in statements]
-            results, refused = await self._gate.write_each(statements, old=old)
-            left_out.update(refused)
+            old = [
+                replace(one, sql=one.sql.replace(_ROW_OR_WHY, _TAKEN_OR_ROW).replace(_REFUSED, ""))
+                for one in statements
+            ]
+            results, some = await self._write_each(*statements, old=old)
+            refused.update(some)
             return results
 
-        done = await self._write_once(once, _puts(memories, author), _ANSWER_SOME, json(ids), send=send)
+        done = await self._write_once(once, self._puts(memories, author), _ANSWER_SOME, json(ids), send=send)
         if isinstance(done, tuple):
-            *stored, _, _ = done
-            return [_stored_or_not(cast("list[SqlValue]", row)) for row in stored]
-        by_id = {row[0]: _stored(row) for result in done for row in result.rows}
-        return [NoRoom(one, left_out[one]) if one in left_out else by_id[one] for one in ids]
+            *rows, _, _ = done
+            return [_stored_or_not(cast("list[SqlValue]", row)) for row in rows]
+        stored = {row[0]: _stored(row) for result in done for row in result.rows}
+        return [stored.get(one) or (NoRoom(one, refused[one]) if one in refused else Taken(one)) for one in ids]
 
     async def export_page(self, place: Place, *, limit: int, current: bool) -> ExportPage:
         first = place.id if place.kind is Kind.MEMORY else None
@@ -147,19 +174,27 @@ class TransferOperations(Operations):
         return Totals(*cast("tuple[int, int, int]", found.rows[0]))
 
     async def import_memories(self, memories: Sequence[Memory], author: Author) -> list[Outcome]:
+        self._sight.check(*(memory.context for memory in memories))
         authors = author_values(author, "created", "updated")
         rows = [{**memory_values(memory), "version": memory.version, **authors} for memory in memories]
+        bound = "" if self._sight.project is None else f" AND {SAME_PROJECT}"
         statements = []
         for some in _some(rows):
             held = f"SELECT id, updated_at FROM memories WHERE id IN ({marks(some)})"
             statements.append(Statement(held, tuple(row["id"] for row in some)))
-            statements.append(Statement(_import_sql(tuple(some[0]), len(some)), _flat(some)))
-        results, left_out = await self._gate.write_each(statements) if statements else ([], {})
+            statements.append(Statement(_import_sql(tuple(some[0]), len(some)) + bound, _flat(some)))
+        if not statements:
+            return []
+        named = [self._sight.taken("memories", [memory.id for memory in memories])] if bound else []
+        results, refused = await self._write_each(*named, *statements)
+        hidden = {row[0] for row in results.pop(0).rows} if named else set()
         before = {cast(str, row[0]): cast(int, row[1]) for result in results[::2] for row in result.rows}
 
         def outcome(memory: Memory) -> Outcome:
-            if memory.id in left_out:
-                return OVER[left_out[memory.id]]
+            if memory.id in hidden:
+                return Outcome.TAKEN
+            if memory.id in refused:
+                return OVER[refused[memory.id]]
             if memory.id not in before:
                 return Outcome.CREATED
             return Outcome.UPDATED if before[memory.id] < to_micros(memory.updated_at) else Outcome.UNCHANGED
@@ -174,6 +209,8 @@ class TransferOperations(Operations):
             {**relationship_values(relationship), **authors, "timeless": timeless, "place": place}
             for place, relationship in enumerate(relationships)
         ]
+        if self._sight.project is not None:
+            return await self._import_seen(rows)
         clear = Statement("DELETE FROM import_outcomes")
         *_, read, _ = await self._write(
             clear,
@@ -182,6 +219,22 @@ class TransferOperations(Operations):
             clear,
         )
         return [Outcome(cast(str, outcome)) for (outcome,) in read.rows]
+
+    async def _import_seen(self, rows: Sequence[dict[str, SqlValue]]) -> list[Outcome]:
+        """The same for who does not see all: the trigger that judges rows does."""
+        clear = Statement("DELETE FROM import_outcomes")
+        read = Statement("SELECT outcome FROM import_outcomes ORDER BY place")
+        statements = [clear, *(one for row in rows for one in arrivals.statements(row)), read, clear]
+        (*_, found, _), _ = await self._write_each(
+            *statements, old=[arrivals.without_limits(one) for one in statements]
+        )
+        return [Outcome(cast(str, outcome)) for (outcome,) in found.rows]
+
+    def _puts(self, memories: Sequence[Memory], author: Author) -> list[Statement]:
+        authors = author_values(author, "created", "updated")
+        rows = [{**memory_values(memory), **authors} for memory in memories]
+        bound = self._sight.replaced
+        return [Statement(put_sql(tuple(some[0]), _STORED, len(some), bound), _flat(some)) for some in _some(rows)]
 
     async def part(self, import_id: str, number: int) -> Part | None:
         [found] = await self._read(Statement(f"{_PARTS} AND part = ?", (import_id, number)))
@@ -201,12 +254,6 @@ class TransferOperations(Operations):
 
 _PART = "part, fingerprint, answer, at"
 _PARTS = f"SELECT {_PART} FROM import_parts WHERE import_id = ?"
-
-
-def _puts(memories: Sequence[Memory], author: Author) -> list[Statement]:
-    authors = author_values(author, "created", "updated")
-    rows = [{**memory_values(memory), **authors} for memory in memories]
-    return [Statement(put_sql(tuple(some[0]), _STORED, len(some)), _flat(some)) for some in _some(rows)]
 
 
 def _import_sql(names: Sequence[str], rows: int) -> str:
@@ -239,11 +286,11 @@ def _stored(row: Row) -> Stored:
     return Stored(cast(str, memory_id), cast(int, version), from_micros(created), from_micros(updated))
 
 
-def _stored_or_not(row: Row) -> Stored | NoRoom:
+def _stored_or_not(row: Row) -> Stored | NoRoom | Taken:
     if len(row) == len(_STORED):
         return _stored(row)
     memory_id, what = row
-    return NoRoom(cast(str, memory_id), Resource(cast(str, what)))
+    return left_out(cast(str, memory_id), cast(str, what))
 
 
 def _part(row: Row) -> Part:

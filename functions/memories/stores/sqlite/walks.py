@@ -18,7 +18,7 @@ from memories.graph.model import (
     Relationship,
 )
 from memories.graph.ports import UnknownEnds
-from memories.model import Author, Version
+from memories.model import Author, Memory, Version
 from memories.stores.rows import PAGE_BYTES, Row, from_micros, to_memory, to_micros, to_relationship
 from memories.stores.sqlite.base import (
     CURRENT,
@@ -33,7 +33,7 @@ from memories.stores.sqlite.base import (
     levels,
     taken,
 )
-from memories.stores.sqlite.graph import KNOWN
+from memories.stores.sqlite.sight import KNOWN
 
 # ruff: noqa: S608 - what is put into SQL here are names of our own columns and numbers of arguments, never values
 
@@ -88,7 +88,8 @@ def _related(followed: str) -> str:
 
 
 def _path(followed: str) -> str:
-    """Further argument: ?5 end. Walks from the start until it is there, then back from the end."""
+    """Further arguments: ?5 end, ?6 bytes. Walks from the start until it is there, then back from the end. Of a memory
+    for which the others leave no room, the id alone is given."""
     return f"""{_walk(followed, goal="?5")}, back (id, depth, edge) AS (
     SELECT id, depth, NULL FROM nearest WHERE id = ?5
     UNION ALL
@@ -100,22 +101,26 @@ def _path(followed: str) -> str:
       ORDER BY {_BEST} LIMIT 1
     )
   )
-  SELECT ends.start_known, ends.end_known, {MEMORY}, {RELATIONSHIP}
+  SELECT ends.start_known, ends.end_known, way.id, {MEMORY}, {RELATIONSHIP}
   FROM (SELECT {KNOWN.format("?1")} AS start_known, {KNOWN.format("?5")} AS end_known) ends
-  LEFT JOIN back
-  LEFT JOIN memories m ON m.id = back.id
-  LEFT JOIN relationships r ON r.id = back.edge
-  ORDER BY back.depth"""
+  LEFT JOIN (
+    SELECT back.*, sum({MEMORY_SIZE}) OVER (ORDER BY back.depth) - {MEMORY_SIZE} AS before
+    FROM back JOIN memories m ON m.id = back.id
+  ) way
+  LEFT JOIN memories m ON m.id = way.id AND way.before < ?6
+  LEFT JOIN relationships r ON r.id = way.edge
+  ORDER BY way.depth"""
 
 
 _STATE = "version, title, updated_at, updated_by_key, updated_by_account, updated_by_agent"
 _STATES = f"""
-  SELECT {_STATE} FROM memories WHERE id = ?1
+  SELECT {_STATE}, TRUE FROM memories WHERE id = ?1
   UNION ALL
   SELECT * FROM (
-    SELECT {_STATE} FROM memory_versions
+    SELECT {_STATE}, ?2 IS NULL OR coalesce(json_extract(context, '$.project_path') = ?2, FALSE) FROM memory_versions
     WHERE id = ?1 AND {KNOWN.format("?1")} ORDER BY version DESC
   )"""
+"""And whether each was of project ?2 (null: of any)."""
 
 _OF_ONE = "(r.from_id = ?1 OR r.to_id = ?1) AND (?2 IS NULL OR r.type IN (SELECT value FROM json_each(?2)))"
 _HISTORY = edges(_OF_ONE, "r.valid_from, r.created_at, r.id", "?3", "?4", "?5")
@@ -151,20 +156,30 @@ class WalkOperations(Operations):
     async def path(
         self, start: str, end: str, types: Collection[str], depth: int, as_of: datetime | None = None
     ) -> Path | UnknownEnds | None:
-        args = (*_walk_arguments(start, types, depth, as_of), end)
+        args = (*_walk_arguments(start, types, depth, as_of), end, PAGE_BYTES)
         [found] = await self._read(Statement(_path(_followed(types, as_of)), args))
         unknown = [one for one, known in zip((start, end), found.rows[0][:2], strict=True) if not known]
         if unknown:
             return UnknownEnds(tuple(dict.fromkeys(unknown)))
         if found.rows[0][2] is None:
             return None
-        memories = [to_memory(row[2 : 2 + WIDTH]) for row in found.rows]
-        return Path(memories, [to_relationship(row[2 + WIDTH :]) for row in found.rows[:-1]])
+        memories = []
+        for row in found.rows:
+            # Each that the answer had no room for by itself: few are so large.
+            memory = to_memory(row[3 : 3 + WIDTH]) if row[3] is not None else await self._one(cast(str, row[2]))
+            if memory is None:  # it was removed in this moment
+                return None
+            memories.append(memory)
+        return Path(memories, [to_relationship(row[3 + WIDTH :]) for row in found.rows[:-1]])
+
+    async def _one(self, memory_id: str) -> Memory | None:
+        [found] = await self._read(Statement(f"SELECT {MEMORY} FROM memories m WHERE m.id = ?", (memory_id,)))
+        return to_memory(found.rows[0]) if found.rows else None
 
     async def history(self, memory_id: str, types: Collection[str], *, limit: int, offset: int) -> History | None:
         chosen = (memory_id, _json_or_none(types))
         states, page, total = await self._read(
-            Statement(_STATES, (memory_id,)),
+            Statement(_STATES, (memory_id, self._sight.project)),
             Statement(_HISTORY, (*chosen, limit, PAGE_BYTES, offset)),
             Statement(_HISTORY_TOTAL, chosen),
         )
@@ -232,7 +247,7 @@ def _json_or_none(types: Collection[str]) -> str | None:
 
 
 def _versions(rows: list[tuple[SqlValue, ...]]) -> list[Version]:
-    """From the newest state to the oldest: each holds until the next one began."""
+    """From the newest state to the oldest: each holds until the next one began. Some are not shown."""
     begun = [from_micros(row[2]) for row in rows]
     ends = [None, *begun]
     return [
@@ -241,7 +256,8 @@ def _versions(rows: list[tuple[SqlValue, ...]]) -> list[Version]:
             cast(str, row[1]),
             valid_from,
             valid_until,
-            Author(*cast("tuple[str, str, str]", row[3:])),
+            Author(*cast("tuple[str, str, str]", row[3:6])),
         )
         for row, valid_from, valid_until in zip(rows, begun, ends[:-1], strict=True)
+        if row[6]
     ]

@@ -33,7 +33,8 @@ SECTION = "turso"
 TOKEN = "local"  # noqa: S105  a public word: who may call is decided by `peers`
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-CONFIGURATION: Json = {"size_limit": "", "block_reads": False, "block_writes": False}
+FLAGS = ("block_reads", "block_writes", "delete_protection")
+CONFIGURATION: Json = {"size_limit": "", **dict.fromkeys(FLAGS, False)}
 """What a new database has, and one of an earlier version of this program."""
 SIZE = re.compile(r"(\d+(b|kb|mb|gb))?")
 EXPIRATION = re.compile(r"(\d+[smhdw])+")
@@ -134,6 +135,8 @@ class Turso:
     async def _delete_database(self, request: Request) -> Response:
         async with self._order:
             database = self._database(request)
+            if _configuration({}, database)["delete_protection"]:
+                raise CloudError(f"database {database['name']} has delete protection enabled")
             await self._server(self._group(database["group"])).delete_database(database["name"])
             await self._forget("databases", database["name"])
         return JSONResponse({"database": database["name"]})
@@ -245,13 +248,13 @@ def _configuration(asked: Json, held: Json) -> Json:
     found = {name: asked.get(name, held.get(name, value)) for name, value in CONFIGURATION.items()}
     if not isinstance(found["size_limit"], str) or not SIZE.fullmatch(found["size_limit"]):
         raise CloudError(f"invalid size_limit {found['size_limit']}: use a size such as 64mb")
-    if not isinstance(found["block_reads"], bool) or not isinstance(found["block_writes"], bool):
-        raise CloudError("block_reads and block_writes must be true or false")
+    if not all(isinstance(found[name], bool) for name in FLAGS):
+        raise CloudError(f"{', '.join(FLAGS)} must be true or false")
     return found
 
 
 def _shown_configuration(database: Json) -> Json:
-    return _configuration({}, database) | {"allow_attach": False, "delete_protection": False}
+    return _configuration({}, database) | {"allow_attach": False}
 
 
 def _seconds(expiration: str) -> int | None:
