@@ -17,6 +17,7 @@ from accounts.service import AccountService
 from accounts.services import Services
 from accounts.usage.handlers import read_dashboard, read_usage
 from accounts.usage.service import UsageService
+from accounts.usage.today import CountedToday
 from accounts.workspaces.handlers import (
     accept_invitation,
     change_member,
@@ -90,7 +91,7 @@ def build(tools: Tools) -> Services:
         accounts=AccountService(accounts, outdated, links),
         keys=KeyService(ControlKeys(tools.postgres), outdated, tools.clock, tag_secrets),
         workspaces=WorkspaceService(ControlWorkspaces(tools.postgres), outdated, links),
-        usage=UsageService(accounts, stores, tools.clock),
+        usage=UsageService(accounts, stores, tools.clock, CountedToday(tools.admission.limits.counter)),
         archive=ArchiveService(accounts, stores, sealer, tools.clock),
     )
 

@@ -83,6 +83,4 @@ class AccountService:
         """
         if not self._links.is_genuine(token):
             raise no_link()
-        seconds = await self._outdated.void(await self._directory.confirm_erasure(self._links.hash(token)))
-        await self._outdated.wake()
-        return seconds
+        return await self._outdated.void(await self._directory.confirm_erasure(self._links.hash(token)))

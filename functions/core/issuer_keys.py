@@ -1,42 +1,62 @@
-"""The public keys of who issues people's tokens (JWKS), kept so that no request waits for them but the first.
+"""The public keys of who issues tokens (a JSON Web Key Set), kept so that hardly a request waits for them.
 
-    younger than 5 minutes      they serve
-    up to 10 minutes            they serve, and newer ones are fetched meanwhile
-    older                       whoever asks waits for newer ones
-    while the issuer is down    they serve, up to an hour
-    a key that is not known     fetched anew, at most every 30 s, because anybody can make up a name
+    younger than `fresh_seconds`   they serve
+    up to `keep_seconds`           they serve, and newer ones are fetched meanwhile
+    older                          whoever asks waits for newer ones
+    while the issuer is down       they serve, up to `outage_seconds`
+    a key that is not known        fetched anew, but seldom (`cooldown_seconds`), because anybody can make up a name
 
-Concurrent askers share one fetch. An answer without one usable key is a failure: an issuer that signs with a shared
-secret publishes none. Only P-256 keys are used.
+Concurrent askers share one fetch. An answer without one usable key is a failure, as is a silent issuer: no keys are
+thrown away for it. Whose keys are kept how long is said where they are used: `core.tokens`, `core.oidc`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from core.adapters.http1 import HttpClient, HttpError
+from core.adapters.http1 import HttpAnswer, HttpClient, HttpError
 from core.logs import LOGGER
 from core.problems import Unavailable
 
 if TYPE_CHECKING:
     from jwt import PyJWK
 
-PATH = "/.well-known/jwks.json"
 CONNECT_SECONDS = 1.0
-ANSWER_SECONDS = 5.0
-FRESH_SECONDS = 300.0
-KEEP_SECONDS = 600.0
-"""Auth's own edge caches as long: a key that was withdrawn is trusted twice that at most."""
-OUTAGE_SECONDS = 3600.0
-COOLDOWN_SECONDS = 30.0
-FIRST_COOLDOWN_SECONDS = 2.0
-"""Between tries while no key is known and nobody can be served."""
 KEYS_MOST = 50
+
+_MAX_AGE = re.compile(r"max-age=(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How the keys of one issuer are kept.
+
+    `algorithm` is the one that they sign with, `is_ours` says of an entry of the set whether it is such a key at all.
+    `fresh_seconds` and so on: see the module. `age_most_seconds`, where the issuer says itself how long its keys are
+    good (`Cache-Control: max-age`): that counts instead of `fresh_seconds` and `keep_seconds`, up to so long.
+    `first_cooldown_seconds` is between tries while no key is known. `whose` names them in the log, `unknown` and `part`
+    are what a caller is told and the log says when nobody can be proven.
+    """
+
+    algorithm: str
+    is_ours: Callable[[Mapping[str, Any]], bool]
+    answer_seconds: float
+    fresh_seconds: float
+    keep_seconds: float
+    outage_seconds: float
+    cooldown_seconds: float
+    first_cooldown_seconds: float
+    whose: str
+    unknown: str
+    part: str
+    age_most_seconds: float | None = None
 
 
 class _NoKeys(Exception):
@@ -47,15 +67,19 @@ class IssuerKeys:
     """Belongs to one event loop.
 
     Args:
-        url: the issuer, without a trailing slash.
+        url: of the JSON Web Key Set.
     """
 
-    def __init__(self, http: HttpClient, url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, http: HttpClient, url: str, policy: Policy, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._http = http
-        self._url = url + PATH
+        self._url = url
+        self._policy = policy
         self._monotonic = monotonic
         self._keys: dict[str, PyJWK] = {}
         self._fetched_at = 0.0
+        self._fresh_seconds = self._keep_seconds = 0.0
         self._tried_at: float | None = None
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
@@ -67,21 +91,21 @@ class IssuerKeys:
             Unavailable: it is not known, and the issuer does not answer.
         """
         age = self._monotonic() - self._fetched_at
-        outdated = age > (OUTAGE_SECONDS if self._failed else KEEP_SECONDS)
-        if not self._keys or outdated:
+        if not self._keys or age >= (self._policy.outage_seconds if self._failed else self._keep_seconds):
             await self._fetch()
-        elif age > FRESH_SECONDS:
+        elif age >= self._fresh_seconds:
             self._begin()
         key = self._usable(kid)
         if key is None:
             await self._fetch()
             key = self._usable(kid)
         if key is None and self._failed:
-            raise Unavailable("Sign-ins cannot be checked right now. Please try again in a moment.", part="auth")
+            raise Unavailable(self._policy.unknown, part=self._policy.part)
         return key
 
     def _usable(self, kid: str) -> PyJWK | None:
-        return self._keys.get(kid) if self._monotonic() - self._fetched_at <= OUTAGE_SECONDS else None
+        age = self._monotonic() - self._fetched_at
+        return self._keys.get(kid) if age <= self._policy.outage_seconds else None
 
     async def _fetch(self) -> None:
         """Wait for the fetch that is under way or begins now. Nothing happens when the last one is a moment ago."""
@@ -92,7 +116,7 @@ class IssuerKeys:
     def _begin(self) -> asyncio.Task[None] | None:
         if self._fetching is not None:
             return self._fetching
-        pause = COOLDOWN_SECONDS if self._keys else FIRST_COOLDOWN_SECONDS
+        pause = self._policy.cooldown_seconds if self._keys else self._policy.first_cooldown_seconds
         now = self._monotonic()
         if self._tried_at is not None and now - self._tried_at < pause:
             return None
@@ -101,51 +125,57 @@ class IssuerKeys:
         return self._fetching
 
     async def _renew(self) -> None:
-        started = self._monotonic()
+        started, whose = self._monotonic(), self._policy.whose
         try:
-            answer = await self._http.request("GET", self._url, timeout=ANSWER_SECONDS, connect_timeout=CONNECT_SECONDS)
+            answer = await self._http.request(
+                "GET", self._url, timeout=self._policy.answer_seconds, connect_timeout=CONNECT_SECONDS
+            )
             if answer.status != 200:
                 raise _NoKeys(f"status {answer.status}")
-            self._keys, self._fetched_at = _read(answer.body), started
+            self._keys, self._fetched_at = self._read(answer.body), started
+            self._fresh_seconds, self._keep_seconds = self._lifetime(answer)
         except (HttpError, _NoKeys) as error:
             if not self._failed:
-                LOGGER.error("The keys of sign-ins cannot be fetched: %s. Known ones serve up to an hour.", error)
+                LOGGER.error("The keys of %s cannot be fetched: %s. Known ones serve on.", whose, error)
             self._failed = True
         else:
             if self._failed:
-                LOGGER.warning("The keys of sign-ins can be fetched again.")
+                LOGGER.warning("The keys of %s can be fetched again.", whose)
             self._failed = False
         finally:
             self._fetching = None
 
+    def _lifetime(self, answer: HttpAnswer) -> tuple[float, float]:
+        found = _MAX_AGE.search(answer.headers.get("cache-control", ""))
+        if self._policy.age_most_seconds is None or found is None:
+            return self._policy.fresh_seconds, self._policy.keep_seconds
+        seconds = min(float(found[1]), self._policy.age_most_seconds)
+        return seconds, seconds
 
-def _read(body: bytes) -> dict[str, PyJWK]:
-    import jwt
+    def _read(self, body: bytes) -> dict[str, PyJWK]:
+        import jwt
 
-    try:
-        listed = orjson.loads(body)["keys"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise _NoKeys("the answer is no JWKS") from None
-    keys: dict[str, PyJWK] = {}
-    for one in listed[:KEYS_MOST] if isinstance(listed, list) else []:
-        if not _signs(one):
-            continue
         try:
-            keys[one["kid"]] = jwt.PyJWK(one, algorithm="ES256")
-        except (jwt.PyJWTError, ValueError, TypeError):
-            continue
-    if not keys:
-        raise _NoKeys("the answer holds no ES256 key")
-    return keys
+            listed = orjson.loads(body)["keys"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise _NoKeys("the answer is no JWKS") from None
+        keys: dict[str, PyJWK] = {}
+        for one in listed[:KEYS_MOST] if isinstance(listed, list) else []:
+            if not (_names_a_public_key(one) and self._policy.is_ours(one)):
+                continue
+            try:
+                keys[one["kid"]] = jwt.PyJWK(one, algorithm=self._policy.algorithm)
+            except (jwt.PyJWTError, ValueError, TypeError):
+                continue
+        if not keys:
+            raise _NoKeys(f"the answer holds no {self._policy.algorithm} key")
+        return keys
 
 
-def _signs(key: Any) -> bool:
+def _names_a_public_key(one: Any) -> bool:
     return (
-        isinstance(key, dict)
-        and isinstance(key.get("kid"), str)
-        and key.get("kty") == "EC"
-        and key.get("crv") == "P-256"
-        and key.get("alg", "ES256") == "ES256"
-        and key.get("use", "sig") == "sig"
-        and "d" not in key  # nobody publishes a private key on purpose
+        isinstance(one, dict)
+        and isinstance(one.get("kid"), str)
+        and one.get("use", "sig") == "sig"
+        and "d" not in one  # nobody publishes a private key on purpose
     )

@@ -12,8 +12,12 @@ from core.problems import TooManyRequests
 from declarations import PLANS, Plan
 
 GRANT_MOST = 200
-GRANT_SHARE = 50
-"""A grant is at most this part of what is left: so much may lie unused in each process."""
+GRANT_SHARE = 16
+"""A grant is at most this part of what is left: so much may lie unused in each process, for the seconds of its life.
+
+With a 25th, the free plan's day costs 0.13 scripts a call at 50 calls a second; with a 10th, the first of 20 processes
+is refused while 2.5 % of the day lie in others. With this: 0.095, and less than 1 %.
+"""
 
 _DAY = 86_400
 

@@ -9,18 +9,15 @@ Source: https://cloud.google.com/run/docs/troubleshooting (signature removed).
 
 from __future__ import annotations
 
-import asyncio
-import re
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from core.adapters.http1 import HttpClient, HttpError
+from core.adapters.http1 import HttpClient
+from core.issuer_keys import IssuerKeys, Policy
 from core.lazy import lazy
-from core.logs import LOGGER
-from core.problems import Forbidden, Unauthorized, Unavailable
+from core.problems import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     import jwt
@@ -28,17 +25,29 @@ else:
     jwt = lazy("jwt")
 
 ISSUERS = ("https://accounts.google.com", "accounts.google.com")
-CERTS_SECONDS = 2.0
-CERTS_CONNECT_SECONDS = 1.0
-KEPT_SECONDS = 3600.0
-"""How long certificates are kept when their answer does not say."""
-KEPT_MOST_SECONDS = 86_400.0
-REFETCH_SECONDS = 30.0
-"""At most so often a key that is not known, or a failure, leads to another fetch."""
 LEEWAY_SECONDS = 10.0
+ALGORITHM = "RS256"
 SIGNATURE_REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 
-_MAX_AGE = re.compile(r"max-age=(\d+)")
+
+def _signs(key: Mapping[str, Any]) -> bool:
+    return key.get("kty") == "RSA" and key.get("alg", ALGORITHM) == ALGORITHM
+
+
+KEYS = Policy(
+    algorithm=ALGORITHM,
+    is_ours=_signs,
+    answer_seconds=2.0,
+    fresh_seconds=3600.0,
+    keep_seconds=3600.0,
+    age_most_seconds=86_400.0,
+    outage_seconds=math.inf,  # Google keeps its keys for days, and only our own queue is proven by them
+    cooldown_seconds=30.0,
+    first_cooldown_seconds=30.0,  # tasks come again
+    whose="Google",
+    unknown="Who calls cannot be verified at the moment. Please try again.",
+    part="certificates",
+)
 
 
 class OidcVerifier:
@@ -63,7 +72,7 @@ class OidcVerifier:
     ) -> None:
         if not audience and not behind_iam:
             raise ValueError("without an audience a token for any other service would do")
-        self._certificates = _Certificates(http, certs_url, monotonic)
+        self._keys = IssuerKeys(http, certs_url, KEYS, monotonic=monotonic)
         self._audience = audience
         self._caller_email = caller_email
         self._behind_iam = behind_iam
@@ -99,56 +108,11 @@ class OidcVerifier:
             options |= {"verify_signature": False, "verify_exp": True}
             return jwt.decode(f"{head}.", audience=audience, leeway=LEEWAY_SECONDS, options=options)
         header = jwt.get_unverified_header(token)
-        if header.get("alg") != "RS256":
+        if header.get("alg") != ALGORITHM:
             raise jwt.InvalidAlgorithmError
-        key = await self._certificates.key(str(header.get("kid")))
+        key = await self._keys.find(str(header.get("kid")))
         if key is None:
             raise jwt.InvalidKeyError
-        return jwt.decode(token, key, algorithms=["RS256"], audience=audience, leeway=LEEWAY_SECONDS, options=options)
-
-
-class _Certificates:
-    """The issuer's public keys, by their ids."""
-
-    def __init__(self, http: HttpClient, url: str, monotonic: Callable[[], float]) -> None:
-        self._http = http
-        self._url = url
-        self._monotonic = monotonic
-        self._keys: dict[str, Any] = {}
-        self._good_until = 0.0
-        self._asked_at: float | None = None
-        self._asking = asyncio.Lock()
-
-    async def key(self, kid: str) -> Any | None:
-        """The key of this id, None when the issuer has none.
-
-        Raises:
-            Unavailable: no keys at all are known.
-        """
-        async with self._asking:
-            now = self._monotonic()
-            asked_lately = self._asked_at is not None and now - self._asked_at < REFETCH_SECONDS
-            if (now >= self._good_until or kid not in self._keys) and not asked_lately:
-                self._asked_at = now
-                await self._fetch()
-        if not self._keys:
-            raise Unavailable("Who calls cannot be verified at the moment. Please try again.", part="certificates")
-        return self._keys.get(kid)
-
-    async def _fetch(self) -> None:
-        try:
-            answer = await self._http.request(
-                "GET", self._url, timeout=CERTS_SECONDS, connect_timeout=CERTS_CONNECT_SECONDS
-            )
-            if answer.status != 200:
-                raise ValueError(f"status {answer.status}")
-            keys = {str(item["kid"]): jwt.PyJWK(item, "RS256").key for item in orjson.loads(answer.body)["keys"]}
-            if not keys:
-                raise ValueError("no keys")
-        except (HttpError, LookupError, TypeError, ValueError, jwt.PyJWTError) as error:
-            # What was known stays good: the issuer keeps its keys for days.
-            LOGGER.error("The issuer's keys could not be fetched (%s).", type(error).__name__)
-            return
-        self._keys = keys
-        found = _MAX_AGE.search(answer.headers.get("cache-control", ""))
-        self._good_until = self._monotonic() + min(float(found[1]) if found else KEPT_SECONDS, KEPT_MOST_SECONDS)
+        return jwt.decode(
+            token, key.key, algorithms=[ALGORITHM], audience=audience, leeway=LEEWAY_SECONDS, options=options
+        )

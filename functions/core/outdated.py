@@ -22,13 +22,16 @@ class Outdated:
     async def void(self, voids: Voids) -> int:
         """Leave the tombstones, which the job `void_keys` of the same transaction repeats, and wake it.
 
+        Every change that makes principals outdated names some. None are named when it was made before: by a statement
+        that was sent twice, or by a request whose answer was lost. Whoever made it may not have come to leave
+        tombstones, so what the change said holds once cached principals have ended by themselves.
+
         Returns the seconds after which no process accepts what was voided.
         """
         now = voids[:AT_ONCE]
         certain = all(await asyncio.gather(*(self._cache.void(name, version) for name, version in now)))
-        if voids:
-            await self.wake()
-        return int(LEASE_SECONDS if certain and len(now) == len(voids) else SHARED_SECONDS)
+        await self.wake()
+        return int(LEASE_SECONDS if voids and certain and len(now) == len(voids) else SHARED_SECONDS)
 
     async def wake(self) -> None:
         """After a change that made jobs."""

@@ -110,6 +110,17 @@ class Ledger:
         """Forget what was told about days that are this long over."""
         await self._postgres.fetch("SELECT app.forget_marks(make_interval(days => %s::int))", [days])
 
+    async def forget_old(self, audit_days: int, keys_days: int, links_days: int, most: int) -> int:
+        """Forget, of each kind so many at most, what is older: what was done, keys that have ended, links of mails that
+        were used or have expired (0018_retention.sql). How many rows went."""
+        rows = await self._postgres.fetch(
+            "SELECT app.forget_old(make_interval(days => %s::int), make_interval(days => %s::int),"
+            " make_interval(days => %s::int), %s::int)",
+            [audit_days, keys_days, links_days, most],
+        )
+        gone: int = rows[0][0]
+        return gone
+
     async def clear_store(self, workspace: str) -> None:
         """The workspace has no store any more, and gets none."""
         await self._postgres.fetch("SELECT app.clear_store(%s::uuid)", [workspace])

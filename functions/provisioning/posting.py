@@ -1,4 +1,4 @@
-"""Job `send_mail {template, to, data}`."""
+"""Job `send_mail {template, to, data}`. The operator's mails need not say to whom: that is known here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from provisioning.parts import Parts
 
 async def send_mail(parts: Parts, job: Job) -> None:
     template, to, data = (job.payload.get(name) for name in ("template", "to", "data"))
+    if to is None and template == "operator":
+        to = parts.settings.operator_email
     if not isinstance(to, str) or not isinstance(data, dict):
         raise GaveUp("It says no recipient, or no data.")
     try:

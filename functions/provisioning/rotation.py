@@ -7,6 +7,7 @@ from typing import Protocol
 
 from core.adapters.secrets import RotatingSecret
 from core.problems import Unavailable
+from core.secret_names import secret_name
 from core.settings import Secret
 from declarations import ProvisioningFunctionSettings
 
@@ -41,7 +42,7 @@ class Rotating:
 
     async def read(self) -> Secret:
         try:
-            return Secret((await self._secret.read())[0])
+            return Secret(await self._secret.read())
         except Unavailable:  # logged where it was raised
             return self._first
 
@@ -54,5 +55,5 @@ def source(settings: ProvisioningFunctionSettings, field: str) -> SecretSource:
     held: Secret = getattr(settings, field)
     if not settings.secrets_prefix:
         return Fixed(held)
-    name = settings.secrets_prefix + field.replace("_", "-")
+    name = secret_name(settings.secrets_prefix, field)
     return Rotating(RotatingSecret(name, settings.secret_manager_url), held)

@@ -9,14 +9,24 @@ from typing import Any
 from core import logs
 from core.adapters.postgres import StatementRefused
 from core.problems import Problem
-from provisioning import ceiling, quotas, renewals, usage
+from provisioning import ceiling, grace, misplaced, quotas, renewals, usage
+from provisioning.backups import taking
 from provisioning.jobs import Runner
 from provisioning.parts import Parts
 
 RUN_SECONDS = 240.0
 """The next sweep comes after five minutes."""
+BACKUP_SECONDS = 60.0
+"""For a backup that was cut off: what is left of it comes with the next sweeps."""
 DONE_DAYS = 30
 MARK_DAYS = 7
+EVENT_DAYS = 60
+"""Stripe tells of something again for three days at most."""
+AUDIT_DAYS = 400
+KEY_DAYS = 400
+LINK_DAYS = 30
+FORGOTTEN_MOST = 1_000
+"""Rows of a table that one sweep deletes: the others go with the next ones."""
 
 
 async def sweep(parts: Parts, runner: Runner) -> dict[str, Any]:
@@ -27,10 +37,16 @@ async def sweep(parts: Parts, runner: Runner) -> dict[str, Any]:
         "counted": lambda: usage.roll_up(parts),
         "measured": lambda: usage.measure(parts),
         "quota mails": lambda: quotas.tell_owners(parts),
+        "due": lambda: grace.look_again(parts),
+        "grace mails": lambda: grace.warn_owners(parts),
+        "moves": lambda: misplaced.move_what_fits(parts),
         "databases": lambda: ceiling.watch_ceiling(parts),
         "dead": lambda: parts.outbox.report_dead(parts.settings.operator_email),
+        "backed up": lambda: taking.go_on(parts, BACKUP_SECONDS),
         "forgotten": lambda: parts.outbox.forget(DONE_DAYS),
+        "events": lambda: parts.watch.forget_events(EVENT_DAYS),
         "marks": lambda: parts.ledger.forget_marks(MARK_DAYS),
+        "old rows": lambda: parts.ledger.forget_old(AUDIT_DAYS, KEY_DAYS, LINK_DAYS, FORGOTTEN_MOST),
     }
     said: dict[str, Any] = {}
     for name, step in steps.items():

@@ -19,16 +19,27 @@ MAILS = Path(__file__).resolve().parents[1] / "mails"
 SENDER = "MemoryGraph"
 SESSION_SECONDS = 3600
 PASSWORD_LENGTH = 10
-MAILS_AN_HOUR = 100
+CAPTCHA = "turnstile"
+MAILS_AN_HOUR = 400
+"""Of everybody together. More than one address of a client can ask for, so that nobody alone keeps others from signing
+up: in seven ways (sign-up, magic link twice, recovery, once more, a new address: two mails) Auth lets it ask 30 times
+at once and then at `MAILS_IN_FIVE_MINUTES`. Whoever has many addresses is stopped by the captcha only."""
+MAILS_IN_FIVE_MINUTES = 2
+SESSIONS_IN_FIVE_MINUTES = 60
+CODES_IN_FIVE_MINUTES = 30
+"""What one address of a client may ask for in each of these ways: signing in and going on, using codes and links."""
+MAIL_PAUSE_SECONDS = 60
+"""Between two mails of a kind to one user."""
 
 Setting = pulumi.Input[str] | int | bool
 
 
 class People(pulumi.ComponentResource):
-    """`url` and `publishable_key` are what the site uses; `issuer` is who signs people's tokens; `secret_key` may
-    administer."""
+    """`url` and `publishable_key` are what the site uses, and `captcha_site_key` where there is a captcha; `issuer` is
+    who signs people's tokens; `secret_key` may administer."""
 
     url: pulumi.Output[str]
+    captcha_site_key: str | None
     issuer: pulumi.Output[str]
     publishable_key: pulumi.Output[str]
     secret_key: pulumi.Output[str]
@@ -44,6 +55,8 @@ class People(pulumi.ComponentResource):
         secrets: dict[str, pulumi.Input[str]] = {"smtp_pass": config.smtp_password}
         for provider, app in config.sign_in.items():
             secrets[f"external_{provider}_secret"] = app.secret
+        if config.captcha:
+            secrets["security_captcha_secret"] = config.captcha.secret
         auth = SupabaseAuth(
             "auth",
             project=control_plane.ref,
@@ -52,6 +65,7 @@ class People(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.url = auth.api_url
+        self.captcha_site_key = config.captcha.site_key if config.captcha else None
         self.issuer = auth.issuer
         self.publishable_key = auth.publishable_key
         self.secret_key = auth.secret_key
@@ -77,11 +91,17 @@ def _settings(config: StackConfig) -> dict[str, Setting]:
         "refresh_token_rotation_enabled": True,
         "security_refresh_token_reuse_interval": 10,
         "rate_limit_email_sent": MAILS_AN_HOUR,
+        "rate_limit_otp": MAILS_IN_FIVE_MINUTES,
+        "rate_limit_verify": CODES_IN_FIVE_MINUTES,
+        "rate_limit_token_refresh": SESSIONS_IN_FIVE_MINUTES,
+        "smtp_max_frequency": MAIL_PAUSE_SECONDS,
+        "security_captcha_enabled": config.captcha is not None,
         "smtp_host": config.smtp_host,
         "smtp_port": str(config.smtp_port),
         "smtp_user": config.smtp_user,
         "smtp_admin_email": config.mail_from,
         "smtp_sender_name": SENDER,
+        **({"security_captcha_provider": CAPTCHA} if config.captcha else {}),
         **_mails(),
         **_providers(config),
     }

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_gcp as gcp
 
+from core.secret_names import secret_id
 from infra.config import StackConfig
 
 ACCESSOR = "roles/secretmanager.secretAccessor"
@@ -36,7 +37,7 @@ class FunctionSecrets(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self.variables, self.ready = [], []
         for variable, value in values.items():
-            identifier = f"{function}-{variable.lower().replace('_', '-')}"
+            identifier = secret_id(function, variable)
             secret = gcp.secretmanager.Secret(
                 identifier,
                 secret_id=identifier,

@@ -1,6 +1,6 @@
 """All that is held of a person, as one archive (GDPR, articles 15 and 20).
 
-    account.json        the account, the workspaces it is in, invitations by it and to it
+    account.json        the account, the workspaces it is in, invitations by it and to it, what it pays for
     keys.json           its keys, without what opens anything
     audit.json          what it did
     usage.json          calls by day, of the workspaces that it owns
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,9 +26,10 @@ from accounts.asker import Asker
 from accounts.ports import Accounts, Body
 from accounts.refusals import gone
 from core.ports import Clock, Principal, StoreAddress
-from core.problems import Forbidden
+from core.problems import Forbidden, TooManyRequests
 from core.seal import Sealer
 from core.settings import Secret
+from core.turns import Turn, Turns
 from declarations import VERSION, Access
 from memories.ports import Store, Stores
 from memories.transfer.formats import Format, encode_cursor
@@ -38,7 +40,13 @@ from memories.transfer.writers import writer
 SECONDS = 45.0
 """The archive begins no page later than this, before the function's timeout cuts it off."""
 USAGE_DAYS = 400
+ARCHIVES_MOST = 2
+"""Of one account in one process at a time: each reads every store and packs what it holds."""
+TIMEOUT_SECONDS = 60.0
+"""The function's: nothing goes on for longer."""
+RETRY_SECONDS = 15
 FORMAT = "memorygraph-cloud-account/1"
+_ACCOUNT = ("account", "workspaces", "invitations", "subscriptions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +81,14 @@ class ArchiveService:
         self._sealer = store_sealer
         self._clock = clock
         self._monotonic = monotonic
+        self._running = Turns(ARCHIVES_MOST, TIMEOUT_SECONDS, monotonic=monotonic)
 
     async def begin(self, caller: Principal) -> AsyncGenerator[bytes]:
         """The archive's bytes, piece by piece.
 
         Raises:
             Forbidden: the key may not see all of it.
+            TooManyRequests: as many of this account are being made as may.
             Unavailable: a part does not answer; later the pieces break off.
         """
         if caller.project is not None or Access.READ.value not in caller.scopes:
@@ -86,8 +96,29 @@ class ArchiveService:
                 f"An archive holds all memories of the workspace: use a key with the scope {Access.READ} that is not "
                 "bound to a project, or sign in."
             )
-        stop_at = self._monotonic() + SECONDS
         asker = Asker.of(caller)
+        turn = self._running.begin(asker.account)
+        if turn is None:
+            raise TooManyRequests(
+                "As many archives of this account are being made as may be at a time. Wait until one of them is there.",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        try:
+            return self._to_the_end(await self._prepare(asker), asker.account, turn)
+        except BaseException:
+            self._running.end(asker.account, turn)
+            raise
+
+    async def _to_the_end(self, pieces: AsyncGenerator[bytes], account: str, turn: Turn) -> AsyncGenerator[bytes]:
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._running.end(account, turn)
+
+    async def _prepare(self, asker: Asker) -> AsyncGenerator[bytes]:
+        stop_at = self._monotonic() + SECONDS
         held = await self._directory.export(asker)
         if held.get("account") is None:
             raise gone()
@@ -115,7 +146,7 @@ class ArchiveService:
         now = self._clock.now()
         zipped = Zipped(now)
         files = {
-            "account.json": {name: held[name] for name in ("account", "workspaces", "invitations")},
+            "account.json": {name: held[name] for name in _ACCOUNT},
             "keys.json": held["keys"],
             "audit.json": held["audit"],
             "usage.json": usage,

@@ -26,13 +26,10 @@ class Usage:
 
 
 class UsageService:
-    """One for the process; each call says whose use it is about.
+    """One for the process; each call says whose use it is about. Calls of the running day are those that the last
+    sweep found, or more when they can be told at once."""
 
-    Args:
-        today: the calls of the running day; None where nobody can tell, then they are as old as the last sweep.
-    """
-
-    def __init__(self, directory: Accounts, stores: Stores, clock: Clock, today: Today | None = None) -> None:
+    def __init__(self, directory: Accounts, stores: Stores, clock: Clock, today: Today) -> None:
         self._directory = directory
         self._stores = stores
         self._clock = clock
@@ -43,7 +40,7 @@ class UsageService:
         today = self._clock.now().astimezone(UTC).date()
         counted, running, held = await asyncio.gather(
             self._directory.calls(caller.workspace_id, max(days, MONTH_DAYS)),
-            self._running(caller, today),
+            self._today.calls(caller.workspace_id, today),
             self._held(caller),
         )
         by_day = dict(counted)
@@ -57,9 +54,6 @@ class UsageService:
             ),
             held=held,
         )
-
-    async def _running(self, caller: Principal, day: date) -> int | None:
-        return None if self._today is None else await self._today.calls(caller.workspace_id, day)
 
     async def _held(self, caller: Principal) -> Held | None:
         if not caller.store.url:

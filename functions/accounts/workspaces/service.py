@@ -61,4 +61,6 @@ class WorkspaceService:
         return await self._directory.withdraw(asker, workspace_id, invitation_id)
 
     async def accept(self, asker: Asker, token: str) -> Body:
-        return await self._directory.accept(asker, self._links.hash(token))
+        body = await self._directory.accept(asker, self._links.hash(token))
+        await self._outdated.wake()  # another seat may have to be paid for
+        return body

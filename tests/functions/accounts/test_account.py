@@ -269,7 +269,7 @@ async def test_an_erasure_is_confirmed_by_mail(world: World, caplog: pytest.LogC
     assert [member["account_id"] for member in members] == [eve.account]
     assert world.run("SELECT seats FROM app.workspaces WHERE id = %s", workspace) == [(1,)]
     again = await world.ask("POST", "/account/erasure/confirm", None, {"token": token})
-    assert again.status == 202
+    assert (again.status, again.json()["holds_within_seconds"]) == (202, 60)  # who was first may have voided nothing
     assert len(world.jobs("erase_account")) == 1
     assert "@example.com" not in caplog.text
     assert token not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from accounts.archive import service as archive_service
-from accounts.archive.service import ArchiveService
+from accounts.archive.service import ARCHIVES_MOST, RETRY_SECONDS, ArchiveService
+from core.problems import Unavailable
 from tests.functions.accounts.world import Person, World
 
 
@@ -136,11 +138,43 @@ async def test_a_store_that_is_being_made_is_left_out(world: World) -> None:
 
 
 async def test_a_store_that_does_not_answer_is_no_half_archive(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.problems import Unavailable
-
-    async def down(*_: object, **__: object) -> None:
-        raise Unavailable("The memory store does not answer.", part="store")
-
     ada = await world.sign_in("ada@example.com")
-    monkeypatch.setattr(ArchiveService, "_open", down)
+    monkeypatch.setattr(ArchiveService, "_open", _broken)
     assert (await world.ask("GET", "/account/export", ada)).status == 503
+
+
+async def test_so_many_are_made_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, eve = await world.sign_in("ada@example.com"), await world.sign_in("eve@example.com")
+    opened, go_on = asyncio.Semaphore(0), asyncio.Event()
+    opens = ArchiveService._open
+
+    async def slowly(service: ArchiveService, sealed: dict[str, Any], *, first: bool) -> Any:
+        opened.release()
+        await go_on.wait()
+        return await opens(service, sealed, first=first)
+
+    monkeypatch.setattr(ArchiveService, "_open", slowly)
+    running = [asyncio.create_task(world.ask("GET", "/account/export", ada)) for _ in range(ARCHIVES_MOST)]
+    for _ in running:
+        await opened.acquire()
+    refused = await world.ask("GET", "/account/export", ada)
+    assert (refused.status, refused.headers["retry-after"]) == (429, str(RETRY_SECONDS))
+    others = asyncio.create_task(world.ask("GET", "/account/export", eve))
+    await opened.acquire()
+    go_on.set()
+    assert [(await one).status for one in (*running, others)] == [200] * (ARCHIVES_MOST + 1)
+    for _ in range(ARCHIVES_MOST + 1):  # each gave its turn back
+        assert (await world.ask("GET", "/account/export", ada)).status == 200
+
+
+async def test_what_fails_keeps_no_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await world.sign_in("ada@example.com")
+    with monkeypatch.context() as broken:
+        broken.setattr(ArchiveService, "_open", _broken)
+        for _ in range(ARCHIVES_MOST + 1):
+            assert (await world.ask("GET", "/account/export", ada)).status == 503
+    assert (await world.ask("GET", "/account/export", ada)).status == 200
+
+
+async def _broken(*_: object, **__: object) -> None:
+    raise Unavailable("The memory store does not answer.", part="store")

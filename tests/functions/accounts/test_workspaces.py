@@ -160,6 +160,8 @@ async def test_a_changed_role_holds_for_keys_and_people(world: World, staffed: S
     assert (await world.ask("GET", "/auth/verify", text)).json()["role"] == "member"
     assert member  # untouched: their cached principal is no part of it
     assert len(world.jobs("void_keys")) == 1
+    again = await world.ask("PATCH", f"/workspaces/{workspace}/members/{admin.account}", owner, {"role": "member"})
+    assert again.json()["holds_within_seconds"] == 60  # who was first may have voided nothing
 
 
 async def test_handing_over(world: World, staffed: Staff) -> None:

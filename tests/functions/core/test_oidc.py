@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,8 @@ import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from core import oidc
 from core.adapters.http1 import HttpClient
-from core.oidc import REFETCH_SECONDS, SIGNATURE_REMOVED, OidcVerifier
+from core.oidc import KEYS, SIGNATURE_REMOVED, OidcVerifier
 from core.problems import Forbidden, Unauthorized, Unavailable
 from tests.functions.core.answering import Answering, Reply, answering, json
 from tests.functions.twins import FakeClock
@@ -95,6 +95,20 @@ async def test_the_one_caller_passes_and_keys_are_kept(
     assert len(issuer.sent) == 2
 
 
+@pytest.mark.parametrize(("said", "kept"), [(60, 60), (7200, 7200), (10_000_000, 86_400)])
+async def test_keys_are_kept_as_long_as_the_issuer_says_up_to_a_day(
+    verifier: OidcVerifier, issuer: Answering, clock: FakeClock, said: int, kept: int
+) -> None:
+    issuer.reply = lambda _sent: keys(("one", KEY), max_age=said)
+    await verifier.verify(f"Bearer {token()}")
+    clock.advance(kept - 1)
+    await verifier.verify(f"Bearer {token()}")
+    assert len(issuer.sent) == 1
+    clock.advance(1)
+    await verifier.verify(f"Bearer {token()}")
+    assert len(issuer.sent) == 2
+
+
 def public_pem() -> bytes:
     return KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -159,7 +173,7 @@ async def test_a_new_key_is_found_and_unknown_ones_do_not_flood_the_issuer(
         with pytest.raises(Unauthorized):
             await verifier.verify(f"Bearer {token(OTHER_KEY, kid='two')}")
     assert len(issuer.sent) == 1
-    clock.advance(REFETCH_SECONDS)
+    clock.advance(KEYS.cooldown_seconds)
     await verifier.verify(f"Bearer {token(OTHER_KEY, kid='two')}")
     assert len(issuer.sent) == 2
 
@@ -186,13 +200,13 @@ async def test_without_keys_nobody_passes_and_nobody_waits_in_line(
 ) -> None:
     issuer.reply = lambda _sent: fault
     with monkeypatch.context() as hurried:
-        hurried.setattr(oidc, "CERTS_SECONDS", 0.05)
+        hurried.setattr(verifier._keys, "_policy", replace(KEYS, answer_seconds=0.05))
         for _ in range(3):
             with pytest.raises(Unavailable):
                 await verifier.verify(f"Bearer {token()}")
     assert len(issuer.sent) == 1
     issuer.reply = lambda _sent: keys(("one", KEY))
-    clock.advance(REFETCH_SECONDS)
+    clock.advance(KEYS.cooldown_seconds)
     await verifier.verify(f"Bearer {token()}")
 
 
@@ -205,7 +219,7 @@ async def test_known_keys_serve_on_while_the_issuer_is_down(
     fault: Reply,
 ) -> None:
     await verifier.verify(f"Bearer {token()}")
-    monkeypatch.setattr(oidc, "CERTS_SECONDS", 0.05)
+    monkeypatch.setattr(verifier._keys, "_policy", replace(KEYS, answer_seconds=0.05))
     issuer.reply = lambda _sent: fault
     clock.advance(7200)
     await verifier.verify(f"Bearer {token()}")

@@ -19,18 +19,14 @@ from tests.functions.twins import FakeClock
 NAME = "projects/p/secrets/s"
 
 
-def holding(*values: str | None) -> Callable[[Sent], Reply]:
-    """A Secret Manager whose secret has these versions, from 1; None is a disabled one."""
+def holding(*values: str) -> Callable[[Sent], Reply]:
+    """A Secret Manager whose secret has these versions, from 1."""
 
     def reply(sent: Sent) -> Reply:
         assert sent.headers["authorization"] == "Bearer token"
-        version = sent.path.partition("/versions/")[2].partition(":access")[0]
-        number = len(values) if version == "latest" else int(version)
-        value = values[number - 1]
-        if value is None:
-            return json({"error": {"code": 400, "message": "DISABLED", "status": "FAILED_PRECONDITION"}}, 400)
-        data = base64.b64encode(value.encode()).decode()
-        name = f"projects/1/secrets/s/versions/{number}"
+        assert "/versions/latest:access" in sent.path  # no other is ever read
+        data = base64.b64encode(values[-1].encode()).decode()
+        name = f"projects/1/secrets/s/versions/{len(values)}"
         return json({"name": name, "payload": {"data": data}}, Content_Type="application/json")
 
     return reply
@@ -59,25 +55,15 @@ async def secret(google: Answering, clock: FakeClock) -> AsyncIterator[RotatingS
     await secret.close()
 
 
-async def test_newest_and_previous_are_read_and_kept(
-    secret: RotatingSecret, google: Answering, clock: FakeClock
-) -> None:
-    for values in await asyncio.gather(secret.read(), secret.read()):
-        assert values == ("two", "one")
-    assert len(google.sent) == 2
-    google.reply = holding("one", "two", "three")
+async def test_the_newest_version_is_read_and_kept(secret: RotatingSecret, google: Answering, clock: FakeClock) -> None:
+    for value in await asyncio.gather(secret.read(), secret.read()):
+        assert value == "two"
+    assert len(google.sent) == 1
+    google.reply = holding("one", "two", "three two")
     clock.advance(KEPT_SECONDS - 1)
-    assert await secret.read() == ("two", "one")
+    assert await secret.read() == "two"
     clock.advance(1)
-    assert await secret.read() == ("three", "two")
-
-
-@pytest.mark.parametrize("versions", [("two",), (None, "two")], ids=["first", "disabled"])
-async def test_without_a_previous_one_there_is_one(
-    secret: RotatingSecret, google: Answering, versions: tuple[str | None, ...]
-) -> None:
-    google.reply = holding(*versions)
-    assert await secret.read() == ("two",)
+    assert await secret.read() == "three two"  # both, while it is being rotated
 
 
 FAULTS: list[Reply] = [
@@ -86,13 +72,13 @@ FAULTS: list[Reply] = [
     json({"error": {"code": 404, "message": "gone", "status": "NOT_FOUND"}}, 404),
     (500, {}, b"two"),
     (200, {}, b"<html>two"),
-    json({"name": "projects/1/secrets/s/versions/x", "payload": {"data": "dHdv"}}),
+    json({"name": "projects/1/secrets/s/versions/2", "payload": {"data": "/w=="}}),
     b"nonsense\r\n\r\n",
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
-async def test_the_old_values_serve_on(
+async def test_the_old_value_serves_on(
     secret: RotatingSecret,
     google: Answering,
     clock: FakeClock,
@@ -105,15 +91,15 @@ async def test_the_old_values_serve_on(
     clock.advance(KEPT_SECONDS)
     with monkeypatch.context() as hurried, caplog.at_level(logging.ERROR, "memorygraph"):
         hurried.setattr(secrets, "ANSWER_SECONDS", 0.2)
-        assert await secret.read() == ("two", "one")
+        assert await secret.read() == "two"
         asked = len(google.sent)
-        assert await secret.read() == ("two", "one")
+        assert await secret.read() == "two"
     assert len(google.sent) == asked  # not at every call
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "two" not in caplog.text
     google.reply = holding("one", "two", "three")
     clock.advance(RETRY_SECONDS)
-    assert await secret.read() == ("three", "two")
+    assert await secret.read() == "three"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
@@ -126,7 +112,7 @@ async def test_what_was_never_read_is_unavailable(
         with pytest.raises(Unavailable):
             await secret.read()
     google.reply = holding("one")
-    assert await secret.read() == ("one",)
+    assert await secret.read() == "one"
 
 
 async def test_a_library_that_hangs_is_left_behind(

@@ -17,10 +17,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from core.adapters.http1 import HttpAnswer, HttpClient, HttpRefused, HttpTimeout
-from core.issuer_keys import PATH
 from core.ports import Claims
 from core.problems import Unauthorized, Unavailable
-from core.tokens import JwtVerifier
+from core.tokens import PATH, JwtVerifier
 from tests.functions.twins import FakeClock
 
 ISSUER = "https://ref.supabase.co/auth/v1"

@@ -9,43 +9,42 @@ import pytest
 
 from core.adapters.secrets import RotatingSecret
 from core.problems import Unavailable
+from core.secret_names import secret_id, secrets_prefix
 from core.settings import Secret
 from provisioning import parts, rotation
 from provisioning.rotation import Fixed, Rotating
 from tests.functions.provisioning.world import settings
-
-PREFIX = "projects/p/secrets/provisioning-"
 
 
 class Manager:
     """Stands for `RotatingSecret`."""
 
     def __init__(self) -> None:
-        self.values: tuple[str, ...] | None = ("first",)
+        self.value: str | None = "first"
 
-    async def read(self) -> tuple[str, ...]:
-        if self.values is None:
+    async def read(self) -> str:
+        if self.value is None:
             raise Unavailable("down", part="secret manager")
-        return self.values
+        return self.value
 
 
 async def test_the_newest_version_is_used() -> None:
     manager: Any = Manager()
     secret = Rotating(manager, Secret("of the environment"))
     assert (await secret.read()).reveal() == "first"
-    manager.values = ("second", "first")
+    manager.value = "second"
     assert (await secret.read()).reveal() == "second"
 
 
 async def test_without_secret_manager_the_environment_serves() -> None:
     manager: Any = Manager()
-    manager.values = None
+    manager.value = None
     assert (await Rotating(manager, Secret("of the environment")).read()).reveal() == "of the environment"
 
 
 @pytest.mark.parametrize("field", parts.ROTATING)
 async def test_secrets_are_named_as_the_program_names_them(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
-    """infra/components/secrets.py: FUNCTION-VARIABLE, with dashes."""
+    """infra/components/secrets.py makes one of each variable, infra/bindings.py tells the prefix."""
     made: list[tuple[str, str]] = []
 
     class Named(RotatingSecret):
@@ -54,7 +53,10 @@ async def test_secrets_are_named_as_the_program_names_them(monkeypatch: pytest.M
             super().__init__(name, endpoint)
 
     monkeypatch.setattr(rotation, "RotatingSecret", Named)
-    held = replace(settings(), secrets_prefix=PREFIX, secret_manager_url="http://secrets.test")
+    held = replace(
+        settings(), secrets_prefix=secrets_prefix("p", "provisioning"), secret_manager_url="http://secrets.test"
+    )
     assert isinstance(rotation.source(held, field), Rotating)
-    assert made == [(PREFIX + field.replace("_", "-"), "http://secrets.test")]
+    assert made == [(f"projects/p/secrets/{secret_id('provisioning', field.upper())}", "http://secrets.test")]
+    assert made[0][0] == f"projects/p/secrets/provisioning-{field.replace('_', '-')}"
     assert isinstance(rotation.source(settings(), field), Fixed)

@@ -5,6 +5,6 @@ confirm, sign-in, refresh tokens with rotation and reuse detection, sign-out, re
 PKCE, GitHub and Google (with a page of our own in place of theirs), users for administrators, JWKS, API keys.
 
 Left out: phones, one-time codes and magic links as a way to sign in, invitations, anonymous users, MFA, passkeys, SAML,
-web3, hooks, reauthentication by a code, identities linked by hand, `generate_link`, captchas, checks against leaked
-passwords, limits on rate besides those of mails, and the ten minutes for which Supabase's edge caches the JWKS.
+web3, hooks, reauthentication by a code, identities linked by hand, `generate_link`, captchas besides Turnstile's test
+keys, checks against leaked passwords, and the ten minutes for which Supabase's edge caches the JWKS.
 """

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local.cloud import peers
-from infra.local.cloud.vendors.auth import account, admin, callers, errors, external, signup, token, verify
+from infra.local.cloud.vendors.auth import account, admin, callers, errors, external, guards, signup, token, verify
 from infra.local.cloud.vendors.auth.project import PREFIX, Project
 from infra.local.cloud.vendors.auth.settings import PROVIDERS
 
@@ -125,6 +125,7 @@ def _route(
             callers.check_key(project, request)
         if admin:
             callers.check_admin(project, request)
+        await guards.check(project, request, method, path)
         return await handler(project, request)
 
     return Route(PREFIX + path, answer, methods=[method])

@@ -12,6 +12,7 @@ from infra.local.cloud.vendors.auth import apikeys, settings, signing
 from infra.local.cloud.vendors.auth.database import Database
 from infra.local.cloud.vendors.auth.flows import Flows
 from infra.local.cloud.vendors.auth.mails import Mailer
+from infra.local.cloud.vendors.auth.rates import Rates
 from infra.local.cloud.vendors.auth.sessions import Sessions
 from infra.local.cloud.vendors.auth.users import Users
 
@@ -41,6 +42,7 @@ class Project:
         self.users = Users(self.database, clock)
         self.flows = Flows(self.database, clock)
         self.mailer = Mailer(self.issuer, clock)
+        self.rates = Rates(clock)
         self.sessions = Sessions(self.users, self.issuer, self._sign)
 
     @property

@@ -15,7 +15,8 @@ from infra.local.cloud.provider.wire import Json
 from infra.local.cloud.vendors.auth import templates
 
 PROVIDERS = ("github", "google")
-SECRET = re.compile(r"smtp_pass|external_\w+_secret")
+SECRET = re.compile(r"smtp_pass|external_\w+_secret|security_captcha_secret")
+CAPTCHAS = ("hcaptcha", "turnstile")
 WORDS = {bool: "a boolean", int: "an integer", str: "a string"}
 
 DEFAULTS: Json = {
@@ -33,7 +34,13 @@ DEFAULTS: Json = {
     "password_min_length": 6,
     "password_required_characters": "",
     "rate_limit_email_sent": 30,
+    "rate_limit_otp": 30,
+    "rate_limit_token_refresh": 150,
+    "rate_limit_verify": 30,
     "refresh_token_rotation_enabled": True,
+    "security_captcha_enabled": False,
+    "security_captcha_provider": "hcaptcha",
+    "security_captcha_secret": "",
     "security_refresh_token_reuse_interval": 10,
     "security_update_password_require_reauthentication": False,
     "sessions_inactivity_timeout": 0,
@@ -60,10 +67,6 @@ INERT: Json = {
     "mfa_totp_verify_enabled": True,
     "password_hibp_enabled": False,
     "rate_limit_anonymous_users": 30,
-    "rate_limit_otp": 30,
-    "rate_limit_token_refresh": 150,
-    "rate_limit_verify": 30,
-    "security_captcha_enabled": False,
     "security_manual_linking_enabled": False,
     "sessions_single_per_user": False,
 }
@@ -73,6 +76,9 @@ RANGES = {
     "mailer_otp_length": (6, 10),
     "password_min_length": (6, 72),
     "rate_limit_email_sent": (1, 2**31 - 1),
+    "rate_limit_otp": (1, 2**31 - 1),
+    "rate_limit_token_refresh": (1, 2**31 - 1),
+    "rate_limit_verify": (1, 2**31 - 1),
     "security_refresh_token_reuse_interval": (0, 2**31 - 1),
     "smtp_max_frequency": (0, 32_767),
     "sessions_inactivity_timeout": (0, 2**31 - 1),
@@ -120,6 +126,8 @@ def _fault(name: str, value: Any) -> str | None:
         return None if least <= value <= most else f"{name} must be from {least} to {most}"
     if name == "site_url" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://\S+", value):
         return "site_url must be a URL"
+    if name == "security_captcha_provider" and value not in CAPTCHAS:
+        return f"security_captcha_provider must be one of the following values: {', '.join(CAPTCHAS)}"
     if name == "smtp_port" and value and not (value.isdigit() and int(value) < 65_536):
         return "smtp_port must be a port number"
     if name.startswith(("mailer_subjects_", "mailer_templates_")):
