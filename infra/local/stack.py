@@ -30,6 +30,7 @@ LOCAL_CONFIG: Mapping[str, str] = {
     "upstash:apiKey": "local",
     "memorygraph:supabaseToken": "local",
     "memorygraph:tursoToken": "local",
+    "memorygraph:stripeToken": "local",
     "operatorEmail": "operator@memorygraph.localhost",
 }
 """Key -> value; a key without a namespace is the project's. `ADDRESSES` are added at each start."""
@@ -37,6 +38,7 @@ LOCAL_CONFIG: Mapping[str, str] = {
 ADDRESSES: Mapping[str, str] = {
     "memorygraph:supabaseApi": "supabase_api",
     "memorygraph:tursoApi": "turso_api",
+    "memorygraph:stripeApi": "stripe_api",
     "googleApi": "google_api",
     "smtpHost": "smtp_host",
     "smtpPort": "smtp_port",

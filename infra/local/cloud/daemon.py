@@ -34,6 +34,8 @@ from infra.local.cloud.store import write_whole
 from infra.local.cloud.vendors.google.apis import Google
 from infra.local.cloud.vendors.google.identities import METADATA
 from infra.local.cloud.vendors.mail import Mail
+from infra.local.cloud.vendors.stripe.addresses import resolver
+from infra.local.cloud.vendors.stripe.hosting import Stripe
 from infra.local.cloud.vendors.supabase import Supabase
 from infra.local.cloud.vendors.turso import Turso
 from infra.local.cloud.web import Services
@@ -58,6 +60,7 @@ async def serve(paths: Paths) -> None:
     google = Google(cloud)
     supabase, turso, mail = Supabase(cloud, services), Turso(cloud), Mail(cloud)
     provider: grpc.Server | None = None
+    stripe: Stripe | None = None
     try:
         await mail.start()
         addresses = {}
@@ -71,6 +74,10 @@ async def serve(paths: Paths) -> None:
             sock, port = cloud.ports.listen(name, moves=name != "google_api")
             services.serve(application, sock)
             addresses[name] = f"http://{HOST}:{port}"
+        sock, port = cloud.ports.listen("stripe_api", moves=True)
+        addresses["stripe_api"] = f"http://{HOST}:{port}"
+        stripe = Stripe(paths.stripe, addresses["stripe_api"], resolver(cloud))
+        services.serve(stripe.application(), sock)
         sock, _ = cloud.ports.listen(METADATA, moves=True)
         services.serve(google.metadata(), sock)
         token = secrets.token_urlsafe(32)
@@ -85,6 +92,7 @@ async def serve(paths: Paths) -> None:
                 await kind.bring_back(record)
         await _first(cloud.supervisor.settled(BRING_BACK_SECONDS), stopping.wait())
         google.start()
+        stripe.start()
 
         provider, provider_port = _serve_provider(cloud, Provider(cloud, registered))
         if not stopping.is_set():
@@ -105,6 +113,8 @@ async def serve(paths: Paths) -> None:
             await asyncio.to_thread(provider.stop(grace=1).wait)
         await services.stop()
         await google.stop()
+        if stripe is not None:
+            await stripe.stop()
         await cloud.supervisor.stop_all()
         cloud.listeners.close_all()
 

@@ -35,6 +35,7 @@ class Paths:
         self.postgres = self.cloud / "postgres"
         self.supabase = self.cloud / "supabase"
         self.mail = self.cloud / "mail"
+        self.stripe = self.cloud / "stripe"
         self.parts = self.root / "parts" / "node_modules"
 
     def make(self) -> None:
