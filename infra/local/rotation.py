@@ -1,4 +1,4 @@
-"""`make rotate SECRET=NAME`: one of the keys that the program makes, replaced without a failed request.
+"""`make rotate SECRET=NAME`: a secret that the program makes, or has Stripe make, replaced without a failed request.
 
     1. `rotation: {NAME: [2, 1]}`  both are accepted, the new one is used
     2. `rotation: {NAME: [2]}`     the old one is gone

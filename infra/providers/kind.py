@@ -93,4 +93,4 @@ class Kind(ABC):
         """Remove it; one that is gone already is success."""
 
 
-_WORDS: dict[type, str] = {str: "text", dict: "map"}
+_WORDS: dict[type, str] = {str: "text", dict: "map", list: "list", float: "number"}

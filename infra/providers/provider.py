@@ -11,29 +11,37 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
 from google.rpc import status_pb2  # not Pulumi's copy: one process holds one definition
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from infra.config import is_loopback
+from declarations import STRIPE_API_VERSION
 from infra.providers import properties
 from infra.providers.api import Api
 from infra.providers.keys import Key
 from infra.providers.kind import InitFailed, Kind, Log, ProviderError
 from infra.providers.properties import UNKNOWN, Properties
 from infra.providers.schema import Schema
+from infra.providers.stripe_portal import PortalConfiguration
+from infra.providers.stripe_prices import Price, Product
+from infra.providers.stripe_webhooks import WebhookEndpoint
 from infra.providers.supabase import Project
 from infra.providers.supabase_auth import AuthSettings
 from infra.providers.turso import Group
+from infra.providers.urls import url_fault
+from infra.stripe_keys import Mode, mode
 
 R = TypeVar("R")
 
 VERSION = "0.1.0"
-DEFAULTS = {"supabaseApi": "https://api.supabase.com", "tursoApi": "https://api.turso.tech"}
-"""Configuration with its defaults; `supabaseToken` and `tursoToken` have none."""
+DEFAULTS = {
+    "supabaseApi": "https://api.supabase.com",
+    "tursoApi": "https://api.turso.tech",
+    "stripeApi": "https://api.stripe.com",
+}
+"""Configuration with its defaults; `supabaseToken`, `tursoToken` and `stripeToken` have none."""
 
 
 def kinds(config: Mapping[str, str]) -> dict[str, Kind]:
@@ -41,7 +49,25 @@ def kinds(config: Mapping[str, str]) -> dict[str, Kind]:
     settings = {**DEFAULTS, **{name: value for name, value in config.items() if value}}
     supabase = Api("Supabase", settings["supabaseApi"], settings.get("supabaseToken", ""), setting="supabase")
     turso = Api("Turso", settings["tursoApi"], settings.get("tursoToken", ""), setting="turso")
-    made: tuple[Kind, ...] = (Key(), Project(supabase), AuthSettings(supabase), Schema(), Group(turso))
+    stripe = Api(
+        "Stripe",
+        settings["stripeApi"],
+        settings.get("stripeToken", ""),
+        setting="stripe",
+        form=True,
+        headers={"Stripe-Version": STRIPE_API_VERSION},
+    )
+    made: tuple[Kind, ...] = (
+        Key(),
+        Project(supabase),
+        AuthSettings(supabase),
+        Schema(),
+        Group(turso),
+        Product(stripe),
+        Price(stripe),
+        PortalConfiguration(stripe),
+        WebhookEndpoint(stripe),
+    )
     return {kind.token: kind for kind in made}
 
 
@@ -106,6 +132,7 @@ class MemorygraphProvider(provider_pb2_grpc.ResourceProviderServicer):
     def CheckConfig(self, request: Any, context: Any) -> provider_pb2.CheckResponse:  # noqa: ARG002
         news, _ = properties.read(request.news)
         faults = [(name, fault) for name in DEFAULTS if (fault := _url_fault(name, news.get(name)))]
+        faults += [("stripeToken", fault) for fault in _key_faults(news)]
         return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(faults))
 
     @_reported
@@ -249,10 +276,18 @@ def _written(kind: Kind, values: Properties, marked: Iterable[str]) -> Any:
 def _url_fault(name: str, value: Any) -> str | None:
     if value is None or properties.is_unknown(value):
         return None
-    parts = urlsplit(str(value))
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        return None
-    return f"memorygraph:{name} is {value!r}: it must be an https URL, or an http one on this machine"
+    fault = url_fault(value)
+    return fault and f"memorygraph:{name} is {fault}"
+
+
+def _key_faults(config: Properties) -> list[str]:
+    """A key that moves money is sent to Stripe only."""
+    key, base = config.get("stripeToken"), str(config.get("stripeApi") or DEFAULTS["stripeApi"])
+    if mode(str(key)) is not Mode.LIVE or properties.is_unknown(base) or base.rstrip("/") == DEFAULTS["stripeApi"]:
+        return []
+    return [
+        f"memorygraph:stripeToken is a live key, and memorygraph:stripeApi ({base}) is not Stripe's: use a test key"
+    ]
 
 
 def _failures(faults: Iterable[tuple[str, str]]) -> list[provider_pb2.CheckFailure]:

@@ -1,4 +1,4 @@
-"""The resources of our provider, as the Pulumi program declares them."""
+"""The resources of our provider, as the Pulumi program declares them. Those of Stripe: `stripe_resources.py`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ _CAMEL = {
     "api_url": "apiUrl",
     "publishable_key": "publishableKey",
     "secret_key": "secretKey",
+    "statement_descriptor": "statementDescriptor",
+    "unit_amount": "unitAmount",
+    "lookup_key": "lookupKey",
+    "default_return_url": "defaultReturnUrl",
+    "business_profile": "businessProfile",
+    "api_version": "apiVersion",
 }
 _SNAKE = {camel: snake for snake, camel in _CAMEL.items()}
 
 
-class _Resource(pulumi.CustomResource):
+class Resource(pulumi.CustomResource):
     """Python's names in the program, the engine's on the wire. None stands for an output."""
 
     def __init__(
@@ -42,7 +48,7 @@ class _Resource(pulumi.CustomResource):
         return _SNAKE.get(prop, prop)
 
 
-class Key(_Resource):
+class Key(Resource):
     """A random secret: 32 bytes in URL-safe base64. Another value of `keepers` makes another key."""
 
     value: pulumi.Output[str]
@@ -58,7 +64,7 @@ class Key(_Resource):
         super().__init__("memorygraph:random:Key", name, inputs, opts, secret=["value"])
 
 
-class SupabaseProject(_Resource):
+class SupabaseProject(Resource):
     """A Supabase project, once it is healthy.
 
     `sessionUrl` is for migrations (session pooler), `transactionUrl` for functions (transaction pooler); both log in
@@ -92,7 +98,7 @@ class SupabaseProject(_Resource):
         super().__init__("memorygraph:supabase:Project", resource, inputs, opts, secret=secret)
 
 
-class SupabaseAuth(_Resource):
+class SupabaseAuth(Resource):
     """How people sign in to a project: settings by their names in Supabase's Management API, secret ones apart.
 
     `issuer` is what tokens name; the keys that verify them are at `{issuer}/.well-known/jwks.json`.
@@ -125,7 +131,7 @@ class SupabaseAuth(_Resource):
         super().__init__("memorygraph:supabase:AuthSettings", resource, inputs, opts, secret=secret)
 
 
-class Schema(_Resource):
+class Schema(Resource):
     """The control plane's tables and login roles: migrations applied, passwords set.
 
     `urls` maps each role to its database URL through `runtime_url`'s pooler.
@@ -156,7 +162,7 @@ class Schema(_Resource):
         super().__init__("memorygraph:postgres:Schema", resource, inputs, opts, secret=secret)
 
 
-class TursoGroup(_Resource):
+class TursoGroup(Resource):
     """A Turso group: the place of databases that provisioning opens."""
 
     name: pulumi.Output[str]

@@ -11,6 +11,9 @@ from infra.providers.api import Api
 from infra.providers.keys import Key
 from infra.providers.kind import Kind
 from infra.providers.provider import MemorygraphProvider
+from infra.providers.stripe_portal import PortalConfiguration
+from infra.providers.stripe_prices import Price, Product
+from infra.providers.stripe_webhooks import WebhookEndpoint
 from infra.providers.supabase import Project
 from infra.providers.supabase_auth import AuthSettings
 from infra.providers.turso import Group
@@ -38,19 +41,30 @@ def start(api: Vendor, pauses: list[float]) -> Iterator[Start]:
     """Starts the provider with what a stack configures, and gives the engine's hold on one type of resource."""
 
     def make(config: Mapping[str, str]) -> dict[str, Kind]:
-        def client(name: str, setting: str) -> Api:
+        def client(name: str, setting: str, *, form: bool = False) -> Api:
             base, token = config.get(f"{setting}Api", api.url), config.get(f"{setting}Token", "")
-            return Api(name, base, token, setting=setting, timeout=5, sleep=pauses.append)
+            return Api(name, base, token, setting=setting, form=form, timeout=5, sleep=pauses.append)
 
         supabase, turso = client("Supabase", "supabase"), client("Turso", "turso")
-        kinds: tuple[Kind, ...] = (Key(), Project(supabase), AuthSettings(supabase), Group(turso))
+        stripe = client("Stripe", "stripe", form=True)
+        kinds: tuple[Kind, ...] = (
+            Key(),
+            Project(supabase),
+            AuthSettings(supabase),
+            Group(turso),
+            Product(stripe),
+            Price(stripe),
+            PortalConfiguration(stripe),
+            WebhookEndpoint(stripe),
+        )
         return {kind.token: kind for kind in kinds}
 
     with ExitStack() as stack:
 
         def begin(token: str, **settings: str) -> engine.Engine:
             stub = stack.enter_context(engine.serving(MemorygraphProvider(make=make)))
-            engine.configure(stub, **{"supabaseToken": wire.secret("sb"), "tursoToken": wire.secret("tu"), **settings})
+            tokens = {"supabaseToken": "sb", "tursoToken": "tu", "stripeToken": "sk_test_hidden"}
+            engine.configure(stub, **{**{name: wire.secret(token) for name, token in tokens.items()}, **settings})
             return engine.Engine(stub, token)
 
         yield begin
