@@ -196,10 +196,11 @@ class FunctionSettings(Settings):
     """What every function behind the edge needs.
 
     `edge_secret` signs the hop from the Worker. It holds one secret, or two separated by a space (current, previous)
-    while it is being rotated.
+    while it is being rotated. `sentry_dsn` is where failures are told of; empty: nowhere.
     """
 
     edge_secret: Secret
+    sentry_dsn: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +292,9 @@ class ProvisioningFunctionSettings(StoreOpeningSettings):
     sender of mails, `operator_email` who is told of trouble, `auth_secret_key` a key of the project that may delete
     users. Callers prove themselves by OIDC tokens of `oidc_caller` (an address of a service account), signed by a key
     in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its own address.
-    `stripe_api_key` and `stripe_api_url` as in `BillingSettings`. The secrets turso_api_token, smtp_password,
+    `stripe_api_key` and `stripe_api_url` as in `BillingSettings`. Backups go to `backup_bucket` (empty: nothing is backed
+    up), by Google's address or `storage_url`; `backup_database_url` is that of the role that may read everything and
+    write nothing, through the session pooler. The secrets turso_api_token, smtp_password,
     auth_secret_key and stripe_api_key are read anew at use when `secrets_prefix` says where
     (projects/PROJECT/secrets/FUNCTION-), by Google's address or `secret_manager_url`.
     """
@@ -310,6 +313,10 @@ class ProvisioningFunctionSettings(StoreOpeningSettings):
     oidc_caller: str
     stripe_api_key: Secret = NO_SECRET
     stripe_api_url: str = ""
+    backup_bucket: str = ""
+    backup_database_url: Secret = NO_SECRET
+    storage_url: str = ""
+    sentry_dsn: Secret = NO_SECRET
     secrets_prefix: str = ""
     secret_manager_url: str = ""
 
@@ -410,9 +417,9 @@ BILLING = Function(
     sizing=Sizing(memory_mb=512, cpu=1, timeout_seconds=60, concurrency=80, max_instances=10),
     routes=(
         _route("GET", "/billing", "read_billing", Access.ACCOUNT),
-        _route("POST", "/billing/checkout", "open_checkout", Access.ACCOUNT),
+        _route("POST", "/billing/checkout", "open_checkout", Access.ACCOUNT, once=True),
         _route("POST", "/billing/portal", "open_portal", Access.ACCOUNT),
-        _route("POST", "/billing/plan", "change_plan", Access.ACCOUNT),
+        _route("POST", "/billing/plan", "change_plan", Access.ACCOUNT, once=True),
         _route("DELETE", "/billing/plan", "keep_plan", Access.ACCOUNT),
         _route("POST", "/webhooks/stripe", "receive_event", Access.OPEN, body_bytes=WEBHOOK_BYTES),
     ),
@@ -426,10 +433,11 @@ PROVISIONING = Function(
     routes=(
         Route(method="POST", path="/jobs", handler="run_jobs", access=Access.INTERNAL),
         Route(method="POST", path="/sweep", handler="sweep", access=Access.INTERNAL),
+        Route(method="POST", path="/reconcile", handler="reconcile", access=Access.INTERNAL),
         Route(method="GET", path="/health", handler="read_health", access=Access.OPEN),
     ),
 )
 
-FUNCTIONS = (MEMORIES, ACCOUNTS)
+FUNCTIONS = (MEMORIES, ACCOUNTS, BILLING)
 """Those behind the edge."""
 DEPLOYED = (*FUNCTIONS, PROVISIONING)

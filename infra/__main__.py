@@ -8,11 +8,13 @@ from __future__ import annotations
 import pulumi
 
 from core.urls import base_url
-from declarations import FUNCTIONS, PREFIX, PROVISIONING, ProvisioningSettings
+from declarations import BILLING, DEPLOYED, FUNCTIONS, PREFIX, PROVISIONING, ProvisioningSettings
 from infra import cloud
 from infra import config as configuration
 from infra.bindings import Bindings
+from infra.components.billing import Billing
 from infra.components.control_plane import ControlPlane
+from infra.components.domain import Domain
 from infra.components.edge import Edge
 from infra.components.function import FunctionService
 from infra.components.google import GoogleProject
@@ -27,14 +29,23 @@ def program() -> None:
     config = configuration.load()
     cloud.check(config.cloud)
 
+    domain = Domain("domain", config)
     keys = Keys("keys", config)
     google = GoogleProject("google", config)
-    control_plane = ControlPlane("control-plane", config, keys, readers=[f.name for f in (*FUNCTIONS, PROVISIONING)])
+    readers = [*(function.name for function in DEPLOYED), "backup"]
+    control_plane = ControlPlane("control-plane", config, keys, readers=readers)
     people = People("people", config, control_plane)
     limiter = Limiter("limiter", config)
     store = Store("store", config)
+    billing = Billing("billing", config, webhook_path=BILLING.path_of("receive_event"))
     bindings = Bindings(
-        config=config, keys=keys, control_plane=control_plane, people=people, limiter=limiter, store=store
+        config=config,
+        keys=keys,
+        control_plane=control_plane,
+        people=people,
+        limiter=limiter,
+        store=store,
+        billing=billing,
     )
 
     caller = Caller("caller", google)
@@ -56,15 +67,17 @@ def program() -> None:
     for service in services.values():
         if "TASKS_URL" in {variable.name for variable in service.function.settings.variables()}:
             jobs.allow(service)
-    edge = Edge("edge", config, services)
+    Edge("edge", config, domain, services)
 
     operator = bindings.bind(PROVISIONING.name, ProvisioningSettings)
     pulumi.export("api_url", base_url(config.api_host) + PREFIX)
     pulumi.export("auth_url", people.url)
     pulumi.export("publishable_key", people.publishable_key)
-    pulumi.export("name_servers", edge.name_servers)
+    pulumi.export("captcha_site_key", people.captcha_site_key)
+    pulumi.export("name_servers", domain.name_servers)
+    pulumi.export("ds", domain.ds)
     pulumi.export("functions", {name: service.url for name, service in services.items()})
-    pulumi.export("keys", keys.kinds)
+    pulumi.export("keys", {**keys.kinds, **billing.kinds})
     pulumi.export("operator", pulumi.Output.secret(pulumi.Output.all(**operator.plain, **operator.secret)))
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import pulumi
 
+from core.secret_names import secrets_prefix
 from core.settings import Settings
 from core.urls import base_url
+from infra.components.billing import Billing
 from infra.components.control_plane import ControlPlane
 from infra.components.google import google_api
 from infra.components.keys import Keys
@@ -35,7 +37,8 @@ class Environment:
 
 
 class Bindings:
-    """Values by variable name. A value may depend on who reads it: each function has its own database role."""
+    """Values by variable name. A value may depend on who reads it: each function has its own database role. None: there
+    is none, and the function does without that variable."""
 
     def __init__(
         self,
@@ -46,8 +49,9 @@ class Bindings:
         people: People,
         limiter: Limiter,
         store: Store,
+        billing: Billing,
     ) -> None:
-        self._values: dict[str, Callable[[str], pulumi.Input[str]]] = {
+        self._values: dict[str, Callable[[str], pulumi.Input[str] | None]] = {
             "EDGE_SECRET": lambda owner: keys.all(f"{owner}-edge-secret"),
             "DATABASE_URL": control_plane.url,
             "REDIS_URL": lambda _: limiter.url,
@@ -63,6 +67,13 @@ class Bindings:
             "TURSO_DATABASES_MOST": lambda _: str(store.databases_most),
             "AUTH_URL": lambda _: people.issuer,
             "AUTH_SECRET_KEY": lambda _: people.secret_key,
+            "STRIPE_API_KEY": lambda _: billing.api_key,
+            "STRIPE_API_URL": lambda _: billing.api_url,
+            "STRIPE_WEBHOOK_SECRET": lambda _: billing.webhook_secret,
+            "STRIPE_PORTAL": lambda _: billing.portal,
+            "STORAGE_URL": lambda _: google_api(config, "storage") if config.google_api else None,
+            "BACKUP_DATABASE_URL": lambda _: control_plane.session_url("backup"),
+            "SENTRY_DSN": lambda _: config.sentry_dsn,
             "SITE_URL": lambda _: base_url(config.domain),
             "SMTP_HOST": lambda _: config.smtp_host,
             "SMTP_PORT": lambda _: str(config.smtp_port),
@@ -71,7 +82,7 @@ class Bindings:
             "MAIL_FROM": lambda _: config.mail_from,
             "OPERATOR_EMAIL": lambda _: config.operator_email,
             "OIDC_CERTS_URL": lambda _: google_api(config, "www") + "/oauth2/v3/certs",
-            "SECRETS_PREFIX": lambda owner: f"projects/{config.project}/secrets/{owner}-",  # components/secrets.py
+            "SECRETS_PREFIX": lambda owner: secrets_prefix(config.project, owner),
             "SECRET_MANAGER_URL": lambda _: google_api(config, "secretmanager"),
         }
 
@@ -96,8 +107,12 @@ class Bindings:
                 f"{settings.__name__} declares {', '.join(missing)}, but infra/bindings.py gives no value: "
                 "add one to Bindings there, or drop the field."
             )
-        values = {variable: self._values[variable.name](owner) for variable in variables}
-        return Environment(
-            plain={variable.name: value for variable, value in values.items() if not variable.secret},
-            secret={variable.name: value for variable, value in values.items() if variable.secret},
-        )
+        plain: dict[str, pulumi.Input[str]] = {}
+        secret: dict[str, pulumi.Input[str]] = {}
+        for variable in variables:
+            value = self._values[variable.name](owner)
+            if value is not None:
+                (secret if variable.secret else plain)[variable.name] = value
+            elif variable.required:
+                raise Unbound(f"{settings.__name__} cannot do without {variable.name}, for which there is no value.")
+        return Environment(plain=plain, secret=secret)

@@ -7,6 +7,7 @@ Every mistake is named at once, each with a line that fixes it. Values that a ve
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,10 +20,20 @@ import pulumi
 from pulumi.runtime.config import is_config_secret
 
 from declarations import Store
+from infra import stripe_keys
+from infra.stripe_keys import Mode, mode
 
 T = TypeVar("T")
 
 LOCAL_TOKEN = "local"  # noqa: S105  the local cloud's public name for "no credential"; nothing accepts it elsewhere
+
+STRIPE_API = "https://api.stripe.com"
+
+BILLING_ACCOUNT = re.compile(r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}")
+BILLING_ACCOUNT_EXAMPLE = "0A1B2C-3D4E5F-6A7B8C"
+
+TURNSTILE_TEST_KEY = re.compile(r"[123]x0{20,}[A-F]{2}")
+"""Source: https://developers.cloudflare.com/turnstile/troubleshooting/testing/"""
 
 NEIGHBOURS = {
     "us-east4": "us-east-1",
@@ -61,6 +72,25 @@ class SignIn:
     secret: pulumi.Output[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StripeAccount:
+    """Where paid plans are sold. `key` is what functions use: a restricted one, which may declare nothing.
+
+    `api` is where Stripe stands on the local cloud; None is Stripe's own address.
+    """
+
+    api: str | None
+    key: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captcha:
+    """A widget of Cloudflare's Turnstile, made by hand for the site's domain. The site key is public."""
+
+    site_key: str
+    secret: pulumi.Output[str]
+
+
 SIGN_IN = ("github", "google")
 """Who else may say who somebody is. Each is on when its app is configured."""
 
@@ -79,6 +109,8 @@ class StackConfig:
     public_invoker_exception: bool
     rotation: Mapping[str, tuple[int, ...]]
     cloudflare_account_id: str
+    zone_id: str | None  # of a zone that is there already: it is taken over
+    email_forwarding: bool
     supabase_organization: str
     free_store: Store
     turso_organization: str
@@ -90,8 +122,14 @@ class StackConfig:
     smtp_user: str
     smtp_password: pulumi.Output[str]
     mail_from: str
+    mail_spf: str | None  # who may send in our name, as the mail service says it
+    mail_dkim: Mapping[str, str]  # selector -> what the mail service wants there
     operator_email: str
     sign_in: Mapping[str, SignIn]
+    billing_account: str | None  # None: nobody is told of what Google charges
+    sentry_dsn: pulumi.Output[str] | None  # None: failures are told of in the logs only
+    captcha: Captcha | None  # None: nobody has to show that they are no program
+    stripe: StripeAccount | None  # None: no paid plans are sold
 
     @property
     def api_host(self) -> str:
@@ -106,11 +144,12 @@ def load() -> StackConfig:
     """
     reader = _Reader()
     cloud = reader.choice("cloud", Cloud, "which cloud this stack is for", "real")
+    profile = reader.choice("profile", Profile, "the vendors' plans", "frugal", default=Profile.FRUGAL)
     region = reader.text("gcp:region", "Google's region", "us-east4", default="us-east4")
     domain = reader.text("domain", "the zone that Cloudflare serves", "memorygraph.dev")
     config = StackConfig(
         cloud=cloud,
-        profile=reader.choice("profile", Profile, "the vendors' plans", "frugal", default=Profile.FRUGAL),
+        profile=profile,
         domain=domain,
         project=reader.text("gcp:project", "the Google project", "memorygraph-prod"),
         region=region,
@@ -124,6 +163,8 @@ def load() -> StackConfig:
         public_invoker_exception=reader.flag("publicInvokerException", default=False),
         rotation=reader.rotation("rotation"),
         cloudflare_account_id=reader.text("cloudflareAccountId", "the Cloudflare account", "ACCOUNT_ID"),
+        zone_id=reader.optional("zoneId"),
+        email_forwarding=reader.flag("emailForwarding", default=cloud is Cloud.LOCAL),
         supabase_organization=reader.text("supabaseOrganization", "the slug of the Supabase organization", "SLUG"),
         free_store=reader.choice(
             "freeStore", Store, "where the free plan's memories are", "sqlite", default=Store.SQLITE
@@ -137,8 +178,14 @@ def load() -> StackConfig:
         smtp_user=reader.text("smtpUser", "the account at the mail server", "USER"),
         smtp_password=reader.token("smtpPassword", cloud, "the password of the account at the mail server"),
         mail_from=reader.text("mailFrom", "who our mails are from", domain, default=f"hello@mail.{domain}"),
+        mail_spf=reader.optional("mailSpf"),
+        mail_dkim=reader.texts("mailDkim", "--path mailDkim.SELECTOR TARGET"),
         operator_email=reader.text("operatorEmail", "where the operator is told of trouble", "you@example.com"),
         sign_in=MappingProxyType({name: app for name in SIGN_IN if (app := reader.sign_in(name, cloud))}),
+        billing_account=reader.billing_account("billingAccount"),
+        sentry_dsn=reader.optional_token("sentryDsn", cloud),
+        captcha=reader.captcha(cloud),
+        stripe=reader.stripe(cloud, profile),
     )
     # Read by providers, not by the program; checked here so that all mistakes appear together.
     reader.url("memorygraph:supabaseApi", cloud, "https://api.supabase.com")
@@ -153,6 +200,22 @@ def load() -> StackConfig:
             f"Functions run in {region}, stores in {config.aws_region}: each request pays 10-30 ms for the distance. "
             f"The neighbour of {region} is {neighbour}: pulumi config set awsRegion {neighbour}"
         )
+    if cloud is Cloud.REAL and not (config.mail_spf and config.mail_dkim):
+        pulumi.log.warn(
+            f"Receivers cannot tell that mails from {config.mail_from} are ours, and may take them for spam. Set what "
+            "your mail service names: pulumi config set mailSpf include:HOST, and "
+            "pulumi config set --path mailDkim.SELECTOR TARGET"
+        )
+    if cloud is Cloud.REAL and config.billing_account is None:
+        pulumi.log.warn(
+            "No budget is declared, so nobody is told when Google charges more than expected. Name the billing "
+            f"account: pulumi config set billingAccount {BILLING_ACCOUNT_EXAMPLE}"
+        )
+    if cloud is Cloud.REAL and profile is Profile.PRODUCTION and reader.stripe_mode is Mode.TEST:
+        pulumi.log.warn(
+            "Nobody pays: memorygraph:stripeToken is a test key, though the profile is production. Go live with live "
+            "keys: pulumi config set --secret memorygraph:stripeToken, and the same for stripeKey"
+        )
     return config
 
 
@@ -164,6 +227,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._faults: list[str] = []
+        self.stripe_mode: Mode | None = None  # of the key by which the program declares
 
     def text(
         self, key: str, meaning: str, example: str, *, default: str | None = None, variable: str | None = None
@@ -173,6 +237,32 @@ class _Reader:
         if value:
             return value
         return self._fault(f"{key} is missing: {meaning}", f"{key} {example}", "")
+
+    def optional(self, key: str) -> str | None:
+        """A text, if there is one."""
+        return self._get(key) or None
+
+    def billing_account(self, key: str) -> str | None:
+        """Google's billing account, if it is to have a budget."""
+        value = self._get(key)
+        if value is None or BILLING_ACCOUNT.fullmatch(value):
+            return value
+        fault = f"{key} is {value!r}, not an ID such as {BILLING_ACCOUNT_EXAMPLE} (gcloud billing accounts list)"
+        return self._fault(fault, f"{key} {BILLING_ACCOUNT_EXAMPLE}", None)
+
+    def optional_token(self, key: str, cloud: Cloud) -> pulumi.Output[str] | None:
+        """A credential, if there is one."""
+        return self.token(key, cloud, "") if self._get(key) else None
+
+    def texts(self, key: str, fix: str) -> Mapping[str, str]:
+        """Texts by name, if there are any."""
+        try:
+            value = pulumi.Config().get_object(key) or {}
+        except pulumi.ConfigTypeError:
+            value = None
+        if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):
+            return self._fault(f"{key} does not map names to texts", fix, {})
+        return MappingProxyType(dict(value))
 
     def choice(self, key: str, kind: type[T], meaning: str, example: str, *, default: T | None = None) -> T:
         text = self._get(key)
@@ -212,6 +302,38 @@ class _Reader:
             client_id=client_id,
             secret=self.token(f"{name}ClientSecret", cloud, f"the secret of the OAuth app at {name}"),
         )
+
+    def stripe(self, cloud: Cloud, profile: Profile) -> StripeAccount | None:
+        """Stripe, unless `billing` is off: as it is by itself on a real stack without the paid plans of vendors."""
+        sold = self.flag("billing", default=cloud is Cloud.LOCAL or profile is Profile.PRODUCTION)
+        ours, theirs = "memorygraph:stripeToken", "stripeKey"  # of this program, of the functions
+        keys = {name: key for name in (ours, theirs) if (key := self._get(name)) and key != LOCAL_TOKEN}
+        self.stripe_mode = mode(keys.get(ours, ""))
+        for what, fix in stripe_keys.faults(keys, local=cloud is Cloud.LOCAL, frugal=profile is Profile.FRUGAL):
+            self._fault(what, fix, None)
+        if not sold:
+            for name in keys:  # one that is left over is to be encrypted all the same
+                self.token(name, cloud, "")
+            return None
+        api = self.url("memorygraph:stripeApi", cloud, STRIPE_API)
+        token = self.token(ours, cloud, "the key of Stripe's by which products, prices and the webhook are declared")
+        if cloud is Cloud.REAL or self._get(theirs):
+            token = self.token(theirs, cloud, "the restricted key by which functions use Stripe")
+        return StripeAccount(api=None if api == STRIPE_API else api, key=token)
+
+    def captcha(self, cloud: Cloud) -> Captcha | None:
+        """The widget, if there is one: both of its values, or neither. Test keys let every program pass."""
+        site_key, secret = self._get("captchaSiteKey"), self._get("captchaSecret")
+        if not site_key and not secret:
+            return None
+        if not site_key:
+            fault = "captchaSiteKey is missing: the site key of the Turnstile widget"
+            return self._fault(fault, "captchaSiteKey KEY", None)
+        held = self.token("captchaSecret", cloud, "the secret key of the Turnstile widget")
+        for fix, value in (("captchaSiteKey KEY", site_key), ("--secret captchaSecret", secret)):
+            if value and cloud is Cloud.REAL and TURNSTILE_TEST_KEY.fullmatch(value):
+                self._fault("A test key of Turnstile's was set, but cloud is real", fix, None)
+        return Captcha(site_key=site_key, secret=held)
 
     def token(self, key: str, cloud: Cloud, meaning: str, *, variable: str | None = None) -> pulumi.Output[str]:
         """A credential. On the real cloud it must be stored encrypted; the local cloud's is a public word."""

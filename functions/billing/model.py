@@ -28,7 +28,8 @@ class Subscription:
 
     `item` is the id of its one item and `lookup_key` what the item's price is called (None: it has none). `cancel_at`
     is set when it will end. `next_lookup_key` and `next_at` are what its schedule says comes next. `unpaid_since` is
-    when its newest invoice was made, while that invoice is open and a payment of it was tried.
+    when the first of its invoices was made that somebody tried to pay in vain since one was paid, while one is due.
+    `ever_paid` is False when none of its invoices ever was, as when a bank debit bounces by which it began.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Subscription:
     next_lookup_key: str | None = None
     next_at: datetime | None = None
     unpaid_since: datetime | None = None
+    ever_paid: bool = True
     latest_invoice: str | None = None
 
 
@@ -64,8 +66,10 @@ class Projection:
     """What a customer's state means for its workspace.
 
     `plan` is None when nothing can be said, because the price is not one of ours: the workspace keeps what it has.
-    `subscription` is the one that counts; `duplicates` are others, paid for beside it, to be ended and refunded.
-    `unknown_prices` names subscriptions that grant nothing. `grace_until` is set while a payment is due.
+    `subscription` is the one that counts, or, with the free plan, one whose grace is over; `duplicates` are others,
+    paid for beside it, to be ended and refunded. `overdue` are those whose grace is over, to be ended. `unknown_prices`
+    names subscriptions that grant nothing. `grace_until` is set while a payment is due, and stays when the grace is
+    over.
     """
 
     plan: Plan | None
@@ -74,7 +78,13 @@ class Projection:
     next_at: datetime | None = None
     grace_until: datetime | None = None
     duplicates: tuple[Subscription, ...] = ()
+    overdue: tuple[Subscription, ...] = ()
     unknown_prices: tuple[str, ...] = ()
+
+    @property
+    def paid(self) -> Subscription | None:
+        """The subscription by which the workspace has its plan."""
+        return self.subscription if self.plan is not None and self.plan.price_usd else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,11 @@ class Payments(Protocol):
         ...
 
     async def customer(self, customer: str) -> Customer:
-        """As it is now. One that Stripe does not know is deleted."""
+        """As it is now; one that was deleted is `deleted`.
+
+        Raises:
+            problems.Internal: Stripe never knew it, by this key.
+        """
         ...
 
     async def customer_of(self, event: Event) -> str | None:
@@ -54,10 +58,21 @@ class Payments(Protocol):
 
     async def open_checkout(
         self, customer: str, workspace: str, plan: Plan, seats: int, site_url: str, key: str
-    ) -> Checkout: ...
+    ) -> Checkout:
+        """Every other page of theirs ends first; the same key again gets the same page.
+
+        Raises:
+            problems.Conflict: the key is that of another order or of a page that is over, or another was just paid on.
+            problems.TooManyRequests: too many were opened within the hour.
+        """
+        ...
 
     async def open_portal(self, customer: str, configuration: str, return_url: str) -> str:
-        """The address of the page where they change how they pay and see invoices."""
+        """The address of the page where they change how they pay and see invoices.
+
+        Raises:
+            problems.Conflict: the customer is gone.
+        """
         ...
 
     async def change_plan(self, subscription: Subscription, plan: Plan, seats: int, key: str) -> None:
@@ -143,7 +158,11 @@ class Ledger(Protocol):
         ...
 
     async def record_dispute(self, dispute: Dispute) -> bool:
-        """Whether that is news."""
+        """Tell the operator; whether that is news."""
+        ...
+
+    async def record_refund(self, event: Event) -> None:
+        """Tell the operator of a payment that was given back, once for each event."""
         ...
 
     async def read(self, asker: Asker) -> Body:
@@ -159,11 +178,15 @@ class Ledger(Protocol):
         ...
 
     async def payer_of(self, workspace: str) -> Payer | None:
-        """The same for a job; None: there is no such workspace."""
+        """The same for a job, also of a workspace that was closed; None: there is no such workspace."""
         ...
 
     async def attach_customer(self, workspace: str, customer: str) -> str:
-        """The workspace's customer; the one that it had already, when there is one."""
+        """The workspace's customer; the one that it had already, when there is one.
+
+        Raises:
+            problems.NotFound: the workspace was deleted meanwhile.
+        """
         ...
 
     async def note(self, asker: Asker, action: str, detail: Body) -> None:

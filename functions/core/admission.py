@@ -39,10 +39,6 @@ _SUSPENSION = (
     "This workspace is suspended, and does not take this call. Nothing was deleted. "
     "Write to our support to learn why, and how it is opened again."
 )
-_BOUND = (
-    "This API key is bound to a project, and memories cannot be kept to one project yet: it reads and writes none. "
-    "Use a key without a project."
-)
 
 
 @dataclass(kw_only=True)
@@ -115,7 +111,7 @@ class Admission:
         Raises:
             Unauthorized: no credential was sent, and the route is not OPEN.
             TooManyRequests: a limit is reached.
-            Forbidden: the credential lacks the scope, or is bound to a project, or the workspace is suspended.
+            Forbidden: the credential lacks the scope, or the workspace is suspended.
             Unavailable: the workspace has no store yet.
         """
         if admitted is None:
@@ -201,8 +197,6 @@ def _admitted(outcome: Outcome) -> Admitted:
 def _judge(principal: Principal, access: Access) -> None:
     if access not in _SCOPELESS and access.value not in principal.scopes:
         raise Forbidden(f"This API key lacks the scope {access.value}. Use a key that has it.")
-    if access in _STORED and principal.project is not None:
-        raise Forbidden(_BOUND)
     if access in _SUSPENDED.get(principal.suspended, ()):
         raise Forbidden(_SUSPENSION)
     if access in _STORED and not principal.store.url:

@@ -29,7 +29,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from core import bootstrap, edge, logs, problems, timing
+from core import bootstrap, edge, logs, problems, reporting, timing
 from core.admission import Admitted
 from core.body import parse_json, read_body
 from core.bootstrap import Tools
@@ -168,6 +168,7 @@ class _Progress:
 class Pipeline:
     def __init__(self, function: Function, handlers: Any, tools: Tools) -> None:
         self._tools = tools
+        self._reporter = reporting.build(tools.settings, function.name)
         self._edge_secrets = tools.settings.edge_secret.reveal().split()
         self._routes = Routes(function.routes)
         self._handlers = find_handlers(function, handlers)
@@ -197,6 +198,8 @@ class Pipeline:
             (b"server-timing", spent.header().encode()),
         )
         _log(request, response, progress, spent.total())
+        if response.status_code == 500 and self._reporter is not None and progress.failure is not None:
+            await self._reporter.tell(progress.failure, _tags(request, progress))
         return response
 
     async def _run(self, request: Request, progress: _Progress) -> Response:
@@ -296,6 +299,11 @@ def _refuse(problem: Problem, progress: _Progress) -> Response:
     progress.request_id = progress.request_id or uuid.uuid4().hex  # the edge did not vouch for one
     body = orjson.dumps(problems.render(problem, progress.request_id))
     return Response(body, problem.status, problem.headers, "application/problem+json")
+
+
+def _tags(request: Request, progress: _Progress) -> dict[str, str | None]:
+    route = progress.route.path if progress.route else None
+    return {"method": request.method, "route": route, "request_id": progress.request_id}
 
 
 def _log(request: Request, response: Response, progress: _Progress, seconds: float) -> None:

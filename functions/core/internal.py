@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core import reporting
 from core.http import Call, Pipeline, find_handlers, register
 from core.routes import Routes
 from declarations import Access, Function
@@ -55,7 +56,8 @@ def serve_internal(function: Function, handlers: Any) -> Callable[[Request], Awa
 
     def make() -> InternalPipeline:
         settings = function.settings.load()
-        return InternalPipeline(function, handlers, handlers.build(settings), handlers.callers(settings))
+        reporter = reporting.build(settings, function.name)
+        return InternalPipeline(function, handlers, handlers.build(settings), handlers.callers(settings), reporter)
 
     return register(function, make)
 
@@ -63,7 +65,15 @@ def serve_internal(function: Function, handlers: Any) -> Callable[[Request], Awa
 class InternalPipeline(Pipeline):
     """`core.http.Pipeline` for callers that have no key. An OPEN route needs no proof."""
 
-    def __init__(self, function: Function, handlers: Any, service: Any, callers: CallerVerifier) -> None:
+    def __init__(
+        self,
+        function: Function,
+        handlers: Any,
+        service: Any,
+        callers: CallerVerifier,
+        reporter: reporting.Reporter | None = None,
+    ) -> None:
+        self._reporter = reporter
         self._routes = Routes(function.routes)
         self._handlers = find_handlers(function, handlers)
         self._service = service

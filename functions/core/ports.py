@@ -37,8 +37,9 @@ class StoreAddress:
 class Principal:
     """Who asks: one API key of one account in one workspace, or a person who is signed in (`key_id` is then empty).
 
-    `project` is the only one that the key may see; `key_calls_per_day` is its own cap. `workspace_created` is unix
-    seconds. `suspended` is what its store refuses until further notice: `writes`, `all`, or None.
+    `project` is the only one whose memories the key sees (None: all); `key_calls_per_day` is its own cap.
+    `workspace_created` is unix seconds. `suspended` is what its store refuses until further notice: `writes`, `all`, or
+    None.
     """
 
     key_id: str
@@ -147,7 +148,8 @@ class KeyRecord:
 class KeyRefused:
     """The control plane knows the credential and refuses it.
 
-    `reason` is `revoked`, `expired`, `closed` (the account), `erased` (the account) or `no member` (of the workspace).
+    `reason` is `revoked`, `expired`, `closed` (the account), `erased` (the account), `no member` (of the workspace) or
+    `alone` (its plan has room for its owner only).
     """
 
     reason: str

@@ -46,7 +46,13 @@ _REASONS = {
         "The account of this credential is no member of the workspace, or there is no such workspace. "
         "Name another by the header X-Workspace, or leave it out for your own."
     ),
+    "alone": (
+        "This workspace's plan has room for its owner only, so other members are not let in. Nothing is lost: you are "
+        "in again as soon as its owner chooses the Team plan. Your own workspace works as before."
+    ),
 }
+_FORBIDDEN = ("no member", "alone")
+"""The credential is good, and not for this workspace."""
 
 Find = Callable[[], Awaitable[KeyRecord | KeyRefused | None]]
 
@@ -194,7 +200,7 @@ class Principals:
         if refused is None:
             refusal = Refusal(_UNKNOWN)
         else:
-            kind = Forbidden if refused.reason == "no member" else Unauthorized
+            kind = Forbidden if refused.reason in _FORBIDDEN else Unauthorized
             refusal = Refusal(_REASONS.get(refused.reason, _UNKNOWN), kind)
         self._leases.put(name, refusal, self.monotonic() + LEASE_SECONDS)
         return refusal

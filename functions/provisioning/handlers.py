@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 
 from starlette.responses import Response
 
+from core import reporting
 from core.adapters.http1 import HttpClient
 from core.http import Call
 from core.internal import CallerVerifier
 from core.oidc import OidcVerifier
-from declarations import VERSION, ProvisioningFunctionSettings
+from declarations import PROVISIONING, VERSION, ProvisioningFunctionSettings
 from provisioning import kinds, parts
+from provisioning import reconcile as reconciling
 from provisioning import sweep as sweeping
+from provisioning.backups import checking, taking
 from provisioning.jobs import Runner
 from provisioning.parts import Parts
 
@@ -33,7 +36,8 @@ takes longer is the sweep's, which has half an hour."""
 def build(settings: ProvisioningFunctionSettings) -> Service:
     """See `core.internal.InternalHandlers`."""
     built = parts.build(settings)
-    return Service(built, Runner(built.outbox, kinds.works(built)))
+    reporter = reporting.build(settings, PROVISIONING.name)
+    return Service(built, Runner(built.outbox, kinds.works(built), reporter=reporter))
 
 
 def callers(settings: ProvisioningFunctionSettings) -> CallerVerifier:
@@ -47,6 +51,18 @@ async def run_jobs(call: Call, service: Service) -> Response:
 
 async def sweep(call: Call, service: Service) -> Response:
     return call.reply(await sweeping.sweep(service.parts, service.runner))
+
+
+async def reconcile(call: Call, service: Service) -> Response:
+    return call.reply(await reconciling.reconcile(service.parts))
+
+
+async def back_up(call: Call, service: Service) -> Response:
+    return call.reply(await taking.back_up(service.parts))
+
+
+async def check_backups(call: Call, service: Service) -> Response:
+    return call.reply(await checking.check_backups(service.parts))
 
 
 async def read_health(call: Call, _service: Service) -> Response:

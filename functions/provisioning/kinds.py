@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from provisioning import closings, erasure, leftovers, moves, openings, posting, renewals, tombstones
+from provisioning import billing, closings, erasure, leftovers, moves, openings, posting, renewals, tombstones
+from provisioning.backups import restoring
 from provisioning.jobs import Work
 from provisioning.outbox import Job
 from provisioning.parts import Parts
@@ -17,11 +18,17 @@ KINDS: dict[str, Callable[[Parts, Job], Awaitable[None]]] = {
     "close_store": closings.close_store,
     "suspend_store": closings.suspend_store,
     "move_store": moves.move_store,
+    "restore_store": restoring.restore_store,
     "renew_token": renewals.renew_token,
     "upgrade_schema": renewals.upgrade_schema,
     "void_keys": tombstones.void_keys,
     "send_mail": posting.send_mail,
     "erase_account": erasure.erase_account,
+    "sync_seats": billing.sync_seats,
+    "end_duplicate": billing.end_duplicate,
+    "end_grace": billing.end_grace,
+    "settle_customer": billing.settle_customer,
+    "delete_customer": billing.delete_customer,
 }
 
 

@@ -6,6 +6,7 @@ The migrations run here, before any function changes: a function's database URL 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit, urlunsplit
 
 import pulumi
 
@@ -17,8 +18,8 @@ from infra.providers.resources import Schema, SupabaseProject
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """`url(reader)` is the secret database URL of one function's own role, through the transaction pooler; `ref` names
-    the project."""
+    """`url(reader)` is the secret database URL of a reader's own role, through the transaction pooler, `session_url` the
+    same through the session pooler; `ref` names the project."""
 
     ref: pulumi.Output[str]
 
@@ -53,12 +54,24 @@ class ControlPlane(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.ref = project.ref
+        self._session_url = project.session_url
         self._urls = schema.urls
         self._logins = {reader: login(reader, next(iter(keys.generations(password_of(reader))))) for reader in readers}
         self.register_outputs({})
 
     def url(self, reader: str) -> pulumi.Output[str]:
         return pulumi.Output.secret(self._urls.apply(lambda urls: urls[self._logins[reader]]))
+
+    def session_url(self, reader: str) -> pulumi.Output[str]:
+        both = pulumi.Output.all(self.url(reader), self._session_url)
+        return pulumi.Output.secret(both.apply(lambda urls: _through(urls[1], urls[0])))
+
+
+def _through(pooler: str, login: str) -> str:
+    """The login of one URL at the host and port of another."""
+    there, who = urlsplit(pooler), urlsplit(login)
+    place = there.netloc.rpartition("@")[2]
+    return urlunsplit(who._replace(netloc=f"{who.netloc.rpartition('@')[0]}@{place}"))
 
 
 def password_of(reader: str) -> str:

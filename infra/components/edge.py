@@ -1,4 +1,4 @@
-"""Cloudflare: the zone, and the Worker that answers on api.DOMAIN, signs each request and hands it to its function.
+"""Cloudflare: the Worker that answers on api.DOMAIN, signs each request and hands it to its function.
 
 The Worker's code knows no route, function or limit; it gets them as bindings, made from the declarations here.
 """
@@ -13,6 +13,7 @@ import pulumi
 import pulumi_cloudflare as cloudflare
 
 from declarations import Function
+from infra.components.domain import Domain
 from infra.components.function import FunctionService
 from infra.config import StackConfig
 
@@ -23,25 +24,18 @@ PATIENCE_SECONDS = 5
 
 
 class Edge(pulumi.ComponentResource):
-    """`name_servers` are what the domain must be delegated to."""
-
-    name_servers: pulumi.Output[Sequence[str]]
+    """It outputs nothing."""
 
     def __init__(
         self,
         name: str,
         config: StackConfig,
+        domain: Domain,
         services: Mapping[str, FunctionService],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("memorygraph-cloud:components:Edge", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        zone = cloudflare.Zone(
-            "zone",
-            name=config.domain,
-            account={"id": config.cloudflare_account_id},
-            opts=pulumi.ResourceOptions(parent=self, protect=config.protect),
-        )
         worker = cloudflare.WorkersScript(
             "worker",
             account_id=config.cloudflare_account_id,
@@ -65,11 +59,10 @@ class Edge(pulumi.ComponentResource):
             account_id=config.cloudflare_account_id,
             hostname=config.api_host,
             service=worker.script_name,
-            zone_id=zone.id,
+            zone_id=domain.id,
             # Cloudflare has one owner for a host name: the new one can come only after the old one has gone.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
-        self.name_servers = zone.name_servers
         self.register_outputs({})
 
 

@@ -9,12 +9,14 @@ from infra.config import Cloud, StackConfig
 
 APIS = (
     "artifactregistry.googleapis.com",
+    "billingbudgets.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
     "cloudscheduler.googleapis.com",
     "cloudtasks.googleapis.com",
     "iam.googleapis.com",
     "logging.googleapis.com",
+    "monitoring.googleapis.com",
     "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
@@ -31,9 +33,11 @@ PUBLIC_POLICY = "iam.allowedPolicyMemberDomains"
 
 
 class GoogleProject(pulumi.ComponentResource):
-    """`ready` is what others wait for, `bucket` holds archives, `public` is what an allUsers grant waits for."""
+    """`ready` is what others wait for, `bucket` holds archives, `public` is what an allUsers grant waits for;
+    `number` is the project's, by which budgets know it."""
 
     bucket: pulumi.Output[str]
+    number: pulumi.Output[int]
     ready: list[pulumi.Resource]
     public: list[pulumi.Resource]
 
@@ -51,6 +55,7 @@ class GoogleProject(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=self.ready),
         )
         self.bucket = bucket.name
+        self.number = bucket.project_number
         self.public = self._allow_public(config)
         self.register_outputs({})
 

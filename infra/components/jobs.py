@@ -1,4 +1,5 @@
-"""Google Cloud: what calls `provisioning`: a queue that a change wakes, and a schedule that picks up what was lost.
+"""Google Cloud: what calls `provisioning`: a queue that a change wakes, a schedule that picks up what was lost, and one
+that looks at everything by night.
 
 The queue carries the target and the identity of its calls, so who adds a task needs to know neither. It takes two
 rights: to add tasks, and to act as that identity, which Cloud Tasks checks when a task is added. A deleted queue's name
@@ -16,7 +17,8 @@ from infra.components.function import FunctionService, member
 from infra.components.google import GoogleProject, google_api
 from infra.config import StackConfig
 
-SWEEP_SCHEDULE = "*/5 * * * *"
+SCHEDULES = {"sweep": "*/5 * * * *", "reconcile": "17 3 * * *"}
+"""When a handler is called, in UTC."""
 ATTEMPTS = 5
 """Tries of one wake-up. The sweep runs what is still due after the last."""
 
@@ -75,22 +77,23 @@ class Jobs(pulumi.ComponentResource):
             ),
             opts=waits,
         )
-        gcp.cloudscheduler.Job(
-            "sweep",
-            region=config.region,
-            schedule=SWEEP_SCHEDULE,
-            time_zone="Etc/UTC",
-            retry_config=gcp.cloudscheduler.JobRetryConfigArgs(retry_count=1),
-            attempt_deadline=f"{min(target.function.sizing.timeout_seconds, 1800)}s",
-            http_target=gcp.cloudscheduler.JobHttpTargetArgs(
-                uri=pulumi.Output.concat(target.url, target.function.path_of("sweep")),
-                http_method="POST",
-                oidc_token=gcp.cloudscheduler.JobHttpTargetOidcTokenArgs(
-                    service_account_email=caller.email, audience=target.url
+        for handler, schedule in SCHEDULES.items():
+            gcp.cloudscheduler.Job(
+                handler,
+                region=config.region,
+                schedule=schedule,
+                time_zone="Etc/UTC",
+                retry_config=gcp.cloudscheduler.JobRetryConfigArgs(retry_count=1),
+                attempt_deadline=f"{min(target.function.sizing.timeout_seconds, 1800)}s",
+                http_target=gcp.cloudscheduler.JobHttpTargetArgs(
+                    uri=pulumi.Output.concat(target.url, target.function.path_of(handler)),
+                    http_method="POST",
+                    oidc_token=gcp.cloudscheduler.JobHttpTargetOidcTokenArgs(
+                        service_account_email=caller.email, audience=target.url
+                    ),
                 ),
-            ),
-            opts=waits,
-        )
+                opts=waits,
+            )
         self.url = pulumi.Output.concat(
             google_api(config, "cloudtasks"),
             f"/v2beta3/projects/{config.project}/locations/{config.region}/queues/",

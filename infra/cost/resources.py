@@ -16,8 +16,16 @@ COSTS: dict[str, tuple[str, ...]] = {
 """Type -> names of meters (prices.py)."""
 
 FREE: dict[str, str] = {
+    "cloudflare:index/dnsRecord:DnsRecord": "records of the Free plan cost nothing",
+    "cloudflare:index/emailRoutingAddress:EmailRoutingAddress": "Email Routing costs nothing",
+    "cloudflare:index/emailRoutingDns:EmailRoutingDns": "Email Routing costs nothing",
+    "cloudflare:index/emailRoutingRule:EmailRoutingRule": "Email Routing costs nothing",
+    "cloudflare:index/emailRoutingSettings:EmailRoutingSettings": "Email Routing costs nothing",
+    "cloudflare:index/ruleset:Ruleset": "the one rate rule that the Free plan has",
     "cloudflare:index/workersCustomDomain:WorkersCustomDomain": "a name for the Worker, with a certificate",
     "cloudflare:index/workersScriptSubdomain:WorkersScriptSubdomain": "switches an address off",
+    "cloudflare:index/zoneDnssec:ZoneDnssec": "signatures cost nothing",
+    "cloudflare:index/zoneSetting:ZoneSetting": "settings",
     "cloudflare:index/zone:Zone": "zones of the Free plan cost nothing; the domain itself is a line of its own",
     "gcp:cloudrunv2/serviceIamMember:ServiceIamMember": "grants cost nothing",
     "gcp:cloudtasks/queueIamMember:QueueIamMember": "grants cost nothing",

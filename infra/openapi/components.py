@@ -16,7 +16,8 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 from pydantic import BaseModel
 
 from accounts import schemas as accounts
-from declarations import PLANS, SCOPES
+from billing import schemas as billing
+from declarations import PLANS, SCOPES, Store
 from infra.openapi.words import FIELDS
 from memories import schemas
 from memories.fields import any_case
@@ -31,11 +32,15 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/"
 TIMES = (
     "at",
+    "cancel_at",
     "created_at",
     "expires_at",
     "export_date",
+    "grace_until",
     "last_used_at",
     "last_validated",
+    "next_at",
+    "period_end",
     "recorded_at",
     "requested_at",
     "since",
@@ -55,6 +60,7 @@ TEXTS: dict[str, Schema] = {
     "NewKey.status": _KEY_STATUS,
     "RotatedKey.status": _KEY_STATUS,
     "Invitation.status": {"enum": ["open", "expired", "accepted"]},
+    "Move.state": {"enum": ["none", "waiting", "moving", "stays"]},
 }
 """What is said of fields of answers that are texts, beyond their type."""
 ITEMS: dict[str, Schema] = {"scopes": {"enum": [scope.value for scope in SCOPES]}}
@@ -63,10 +69,12 @@ _UNIT = {"minimum": 0, "maximum": 1}
 UNITS = ("importance", "confidence", "strength", "success_rate", "avg_importance", "avg_confidence")
 NAMES: dict[str, type[StrEnum]] = {
     "category": Category,
+    "next_plan": billing.PlanName,
     "relationship_type": RelationshipType,
     "role": accounts.Role,
     "Invitation.role": accounts.InvitedRole,
     "Memory.type": MemoryType,
+    "Move.to": Store,
     "Hit.type": MemoryType,
     "LocalMemory.type": MemoryType,
     "Edge.type": RelationshipType,
@@ -75,7 +83,10 @@ NAMES: dict[str, type[StrEnum]] = {
     "LocalRelationship.type": RelationshipType,
 }
 """Fields of answers whose text is a name out of an enumeration."""
-_ENUMERATIONS: tuple[type[StrEnum], ...] = (schemas.Match, schemas.Tolerance, Scope, Format, *NAMES.values())
+_ENUMERATIONS: tuple[type[StrEnum], ...] = (
+    *(schemas.Match, schemas.Tolerance, Scope, Format, billing.PaidPlan),
+    *NAMES.values(),
+)
 ENUMERATIONS = {kind.__name__: kind for kind in _ENUMERATIONS}
 RENAMED = {"MatchBody": "MatchInfo", "BatchBody": "BatchResults"}
 """Answers whose name, without `Body`, a request or an enumeration has."""

@@ -29,6 +29,12 @@ Memory for AI agents: what they learned, and how it hangs together.
 **API keys.** Send yours as `X-API-Key: mg_...` or `Authorization: Bearer mg_...`. A key belongs to one workspace. Each
 operation names the scope that the key must have.
 
+A key may be bound to a project: the memories whose `context.project_path` is the key's, letter for letter, and the
+relationships between them. For such a key nothing else is there: what it asks for outside of the project is answered as
+if it did not exist, and nothing is counted or found through it. What it stores without a `project_path` is given the
+key's; another one is refused with 403. An id is used once in a workspace: one that is taken outside of the project is
+refused with 409. Limits are those of the whole workspace.
+
 **People** who are signed in send their access token as `Authorization: Bearer TOKEN`. They have every scope. They name
 the workspace by `{WORKSPACE}: ID`; without it, they mean their own.
 
@@ -151,6 +157,7 @@ def _parameters(route: Route, operation: Operation, components: Components) -> l
         "IdempotencyKey": route.once,
         "IfMatch": operation.if_match,
         "Agent": operation.agent,
+        "StripeSignature": operation.signed,
         "Workspace": route.access is not Access.OPEN,
     }
     return found + [{"$ref": f"#/components/parameters/{name}"} for name, sent in named.items() if sent]

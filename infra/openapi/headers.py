@@ -40,6 +40,14 @@ PARAMETERS: Json = {
         "schema": {"type": "string"},
         "example": "my-agent/2.1",
     },
+    "StripeSignature": {
+        "name": "Stripe-Signature",
+        "in": "header",
+        "required": True,
+        "description": "When it was signed, and the signatures, as Stripe makes them.",
+        "schema": {"type": "string"},
+        "example": "t=1738314927,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd",
+    },
     "Workspace": {
         "name": WORKSPACE,
         "in": "header",

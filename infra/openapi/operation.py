@@ -21,6 +21,7 @@ class Tag(StrEnum):
     KEYS = "API keys"
     WORKSPACES = "Workspaces"
     USE = "Use"
+    BILLING = "Billing"
     SERVICE = "Service"
 
 
@@ -33,6 +34,7 @@ TAGS = {
     Tag.KEYS: "What programs use to get at the memories of one workspace.",
     Tag.WORKSPACES: "Workspaces, who is in them, and who is invited. An API key sees its own workspace only.",
     Tag.USE: "How much a workspace has used, and how much it may.",
+    Tag.BILLING: "What a workspace pays for. Only its owner, signed in, changes that.",
     Tag.SERVICE: "The service itself. No key is needed; one that is sent must be good.",
 }
 
@@ -52,7 +54,7 @@ class Answer:
 class Operation:
     """`takes`: the parameters of a GET, the body of anything else. `query`: parameters beside a body.
 
-    `person`: only for somebody who is signed in. `grows`: the plan may have no room for it.
+    `signed`: only by Stripe. `person`: only for somebody who is signed in. `grows`: the plan may have no room for it.
     """
 
     tag: Tag
@@ -66,6 +68,7 @@ class Operation:
     problems: Mapping[type[Problem], str] = field(default_factory=dict)
     if_match: bool = False
     agent: bool = False
+    signed: bool = False
     person: bool = False
     grows: bool = False
     answers: Mapping[int, Answer]

@@ -52,6 +52,12 @@ _TOLD = (
         headers=("WWW-Authenticate",),
     ),
     _Told(
+        kind=problems.PaymentRequired,
+        text="The payment failed, and nothing was changed: `detail` says why.",
+        detail="Your card was declined. Nothing was changed. Choose another way to pay on the billing page of your "
+        "dashboard.",
+    ),
+    _Told(
         kind=problems.Forbidden,
         text="The key lacks the scope, or the person is no member of the workspace.",
         detail="This API key lacks the scope memories:write. Use a key that has it.",
@@ -59,7 +65,7 @@ _TOLD = (
     _Told(
         kind=quotas.QuotaReached,
         text="The plan has no room for it, and nothing was done: `detail` names the limit, the use and the way up. Or "
-        "the key lacks the scope, or the person is no member of the workspace.",
+        "the key lacks the scope, or is bound to another project, or the person is no member of the workspace.",
         detail=quotas.reached(
             _FULL, quotas.Usage(memories=FREE.memories or 0, relationships=80, bytes=91_000), quotas.Resource.MEMORIES
         ).detail,

@@ -81,4 +81,35 @@ def _document(operation: Operation, components: Components) -> Json:
     }
 
 
-SPECIAL = {"Batch": _batch, "Document": _document}
+def _delivery(operation: Operation, components: Components) -> Json:
+    text: Json = {"type": "string"}
+    about: Json = {
+        "type": "object",
+        "description": "What happened to what.",
+        "properties": {
+            "object": {
+                "type": "object",
+                "description": "The object as it was then. Only what it is called, and whose it is, is read.",
+                "properties": {"id": {**text, "description": "Its id."}},
+                "required": ["id"],
+            }
+        },
+        "required": ["object"],
+    }
+    components.schemas["Delivery"] = {
+        "type": "object",
+        "description": "An event of Stripe's, as the Stripe API describes it.",
+        "properties": {
+            "id": {**text, "description": "Its id."},
+            "object": {"const": "event", "description": "What it is."},
+            "type": {**text, "description": "What happened."},
+            "created": {"type": "integer", "description": "When, in Unix seconds."},
+            "data": about,
+        },
+        "required": ["id", "object", "type", "created", "data"],
+    }
+    content = {"schema": {"$ref": REF + "Delivery"}, "example": operation.example}
+    return {"required": True, "content": {"application/json": content}}
+
+
+SPECIAL = {"Batch": _batch, "Document": _document, "Delivery": _delivery}

@@ -79,9 +79,15 @@ def sql(stack: Stack, statement: str, *values: object, **named: object) -> list[
 
 
 def sweep(stack: Stack) -> None:
-    """Fire the scheduled job that takes up what was left, as `gcloud scheduler jobs run` does."""
+    """Have what was left taken up."""
+    run_schedule(stack, "sweep")
+
+
+def run_schedule(stack: Stack, name: str) -> None:
+    """Fire a scheduled job, as `gcloud scheduler jobs run` does."""
     held = json.loads((stack.root / "cloud" / "resources.json").read_text())["resources"]
-    [job] = [one["id"] for one in held if one["type"].startswith("gcp:cloudscheduler/job:")]
+    jobs = [one["id"] for one in held if one["type"].startswith("gcp:cloudscheduler/job:")]
+    [job] = [one for one in jobs if one.rsplit("/", 1)[-1].startswith(name)]
     stack.control(f"/v1/{job}:run", "POST")
 
 

@@ -41,11 +41,16 @@ LOCAL = {
     "memorygraph:supabaseToken": "local",
     "memorygraph:tursoApi": "http://127.0.0.1:20002",
     "memorygraph:tursoToken": "local",
+    "memorygraph:stripeApi": "http://127.0.0.1:20005",
+    "memorygraph:stripeToken": "local",
     "memorygraph-cloud:googleApi": "http://127.0.0.1:20003",
+    "memorygraph-cloud:sentryDsn": "http://hidden@127.0.0.1:20006/1",
     "memorygraph-cloud:smtpHost": "127.0.0.1",
     "memorygraph-cloud:smtpPort": "20004",
     "memorygraph-cloud:smtpUser": "local",
     "memorygraph-cloud:smtpPassword": "hidden-local-smtp",
+    "memorygraph-cloud:mailSpf": "include:localhost",
+    "memorygraph-cloud:mailDkim": '{"s1": "s1.dkim.localhost"}',
     "memorygraph-cloud:operatorEmail": "operator@memorygraph.localhost",
 }
 REAL = {
@@ -60,17 +65,30 @@ REAL = {
     "upstash:apiKey": "hidden-upstash",
     "memorygraph:supabaseToken": "hidden-supabase",
     "memorygraph:tursoToken": "hidden-turso",
+    "memorygraph-cloud:billing": "true",
+    "memorygraph:stripeToken": "sk_test_hidden-stripe",
+    "memorygraph-cloud:stripeKey": "rk_test_hidden-stripe",
+    "memorygraph-cloud:sentryDsn": "https://hidden@o1.ingest.sentry.io/1",
+    "memorygraph-cloud:emailForwarding": "true",
+    "memorygraph-cloud:mailSpf": "include:spf.example.com",
+    "memorygraph-cloud:mailDkim": '{"s1": "s1.dkim.example.com"}',
     "memorygraph-cloud:smtpHost": "smtp.example.com",
     "memorygraph-cloud:smtpUser": "memorygraph",
     "memorygraph-cloud:smtpPassword": "hidden-smtp",
     "memorygraph-cloud:operatorEmail": "ops@memorygraph.dev",
+    "memorygraph-cloud:captchaSiteKey": "0x4AAAAAAAsite",
+    "memorygraph-cloud:captchaSecret": "0x4AAAAAAAhidden",
 }
 SECRET_KEYS = [
     "cloudflare:apiToken",
     "upstash:apiKey",
     "memorygraph:supabaseToken",
     "memorygraph:tursoToken",
+    "memorygraph:stripeToken",
+    "memorygraph-cloud:stripeKey",
+    "memorygraph-cloud:sentryDsn",
     "memorygraph-cloud:smtpPassword",
+    "memorygraph-cloud:captchaSecret",
 ]
 
 LOG = logging.getLogger("tests.infra.program")
@@ -150,6 +168,7 @@ COMPUTED: dict[str, Callable[[Wire], Wire]] = {
         "publishableKey": "sb_publishable_test",
         "secretKey": secret("hidden-auth"),
     },
+    "WebhookEndpoint": lambda inputs: {"secret": secret(f"whsec_hidden-{inputs['metadata']['generation']}")},
     "Queue": lambda _: {"name": "jobs-0123456"},
     "Schema": lambda inputs: {
         "version": 1,

@@ -18,6 +18,8 @@ OWNERS: dict[str, type[Settings]] = {
 OFFERED = ("OIDC_CALLER", "TASKS_URL")
 """Those whose values come from functions that are there already (infra/__main__.py)."""
 
+PARTS = ("config", "keys", "control_plane", "people", "limiter", "store", "billing")
+
 
 class _Anything:
     """Stands in for the components: whatever is asked of it is a text that says what was asked."""
@@ -35,7 +37,7 @@ class _Anything:
 
 @pytest.fixture
 def bindings() -> Bindings:
-    parts = {name: _Anything(name) for name in ("config", "keys", "control_plane", "people", "limiter", "store")}
+    parts = {name: _Anything(name) for name in PARTS}
     found = Bindings(**cast(Any, parts))
     for name in OFFERED:
         found.offer(name, name.lower())

@@ -44,6 +44,18 @@ def test_a_local_stack_is_not_protected() -> None:
     assert (found.cloud, found.protect) == (Cloud.LOCAL, False)
 
 
+def test_what_may_be_left_out_is_left_out() -> None:
+    found = load(without(program.REAL, *MAY_BE_MISSING))
+    assert (found.mail_spf, found.mail_dkim, found.sentry_dsn, found.email_forwarding) == (None, {}, None, False)
+
+
+def test_dkim_maps_selectors_to_targets() -> None:
+    assert load(program.REAL).mail_dkim == {"s1": "s1.dkim.example.com"}
+    for wrong in ('["s1"]', '{"s1": 1}', '{"s1": ""}'):
+        with pytest.raises(ConfigError, match="mailDkim does not map names to texts"):
+            load({**program.REAL, f"{OURS}mailDkim": wrong})
+
+
 def test_it_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         load(program.REAL).domain = "other.dev"  # type: ignore[misc]  # that is the point
@@ -63,7 +75,10 @@ def test_every_mistake_is_named_at_once_with_what_mends_it() -> None:
     assert "  - cloud is 'moon', not local or real." in lines
 
 
-@pytest.mark.parametrize("name", sorted(program.REAL))
+MAY_BE_MISSING = {f"{OURS}{name}" for name in ("billing", "emailForwarding", "mailDkim", "mailSpf", "sentryDsn")}
+
+
+@pytest.mark.parametrize("name", sorted(program.REAL.keys() - MAY_BE_MISSING))
 def test_each_missing_value_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"  - {name.removeprefix(OURS)} is missing: "):
         load(without(program.REAL, name))
@@ -98,7 +113,7 @@ def test_the_local_clouds_word_opens_nothing_real(key: str) -> None:
         load({**program.REAL, key: "local"})
 
 
-@pytest.mark.parametrize("key", ["memorygraph:supabaseApi", "memorygraph:tursoApi"])
+@pytest.mark.parametrize("key", ["memorygraph:supabaseApi", "memorygraph:tursoApi", "memorygraph:stripeApi"])
 class TestAddresses:
     @pytest.mark.parametrize(
         "url",
@@ -160,6 +175,98 @@ def test_a_way_to_sign_in_is_on_when_its_app_is_configured() -> None:
             load(without({**program.LOCAL, **app}, key))
 
 
+def test_a_captcha_is_on_when_its_widget_is_configured() -> None:
+    captcha = load(program.REAL).captcha
+    assert captcha is not None
+    assert captcha.site_key == program.REAL[f"{OURS}captchaSiteKey"]
+    assert load(without(program.REAL, f"{OURS}captchaSiteKey", f"{OURS}captchaSecret")).captcha is None
+
+
+def test_turnstiles_test_keys_are_for_the_local_cloud() -> None:
+    widget = {f"{OURS}captchaSiteKey": "1x00000000000000000000AA", f"{OURS}captchaSecret": f"1x{31 * '0'}AA"}
+    assert load({**program.LOCAL, **widget}).captcha is not None
+    with pytest.raises(ConfigError, match="A test key of Turnstile's") as failure:
+        load({**program.REAL, **widget})
+    assert str(failure.value).count("A test key") == 2
+
+
+class TestStripe:
+    TOKEN, KEY = "memorygraph:stripeToken", f"{OURS}stripeKey"
+    UNSOLD = without(program.REAL, f"{OURS}billing", "memorygraph:stripeToken", f"{OURS}stripeKey")
+    PRODUCTION: Mapping[str, str] = {**without(program.REAL, f"{OURS}billing"), f"{OURS}profile": "production"}
+    LIVE: Mapping[str, str] = {**PRODUCTION, TOKEN: "sk_live_hidden", KEY: "rk_live_hidden"}
+
+    def test_plans_are_sold_where_the_stores_are_paid_and_on_the_local_cloud(self) -> None:
+        assert load(self.UNSOLD).stripe is None
+        assert load(program.REAL).stripe is not None
+        assert load(self.LIVE).stripe is not None
+        assert load(program.LOCAL).stripe is not None
+        assert load({**self.UNSOLD, f"{OURS}profile": "production", f"{OURS}billing": "false"}).stripe is None
+        assert load({**without(program.LOCAL, "memorygraph:stripeApi"), f"{OURS}billing": "false"}).stripe is None
+
+    @pytest.mark.parametrize("key", [TOKEN, KEY])
+    def test_a_key_that_is_left_over_is_encrypted_too(self, key: str) -> None:
+        load({**program.REAL, f"{OURS}billing": "false"})
+        with pytest.raises(ConfigError, match="is stored as plain text"):
+            load({**program.REAL, f"{OURS}billing": "false"}, plain=[key])
+
+    def test_who_sells_needs_both_keys(self) -> None:
+        with pytest.raises(ConfigError) as failure:
+            load({**self.UNSOLD, f"{OURS}profile": "production"})
+        assert [line.split()[1] for line in str(failure.value).splitlines() if line.startswith("  - ")] == [
+            "memorygraph:stripeToken",
+            "stripeKey",
+        ]
+
+    def test_functions_of_the_local_cloud_use_the_programs_own_key(self) -> None:
+        assert load({**program.LOCAL, f"{OURS}stripeKey": "rk_test_other"}).stripe is not None
+        with pytest.raises(ConfigError, match="memorygraph:stripeToken is missing"):
+            load(without(program.LOCAL, self.TOKEN))
+
+    def test_where_functions_find_stripe(self) -> None:
+        local, real = load(program.LOCAL).stripe, load(program.REAL).stripe
+        assert local is not None
+        assert real is not None
+        assert (local.api, real.api) == ("http://127.0.0.1:20005", None)
+
+    @pytest.mark.parametrize("key", [TOKEN, KEY])
+    @pytest.mark.parametrize("live", ["sk_live_hidden", "rk_live_hidden"])
+    def test_a_live_key_needs_the_room_that_is_sold(self, key: str, live: str) -> None:
+        name = key.removeprefix(OURS)
+        for values in (program.REAL, {**program.REAL, f"{OURS}billing": "false"}, self.UNSOLD):
+            with pytest.raises(ConfigError, match=f"{name} is a live key, but profile is frugal, whose") as failure:
+                load({**values, key: live})
+            assert "pulumi config set profile production" in str(failure.value)
+            assert "hidden" not in str(failure.value)
+
+    @pytest.mark.parametrize("key", [TOKEN, KEY])
+    def test_the_local_cloud_takes_no_live_key(self, key: str) -> None:
+        with pytest.raises(ConfigError, match="is a live key, but cloud is local"):
+            load({**program.LOCAL, key: "sk_live_hidden"})
+
+    @pytest.mark.parametrize("value", ["pk_test_hidden", "whsec_hidden", "sk_test_", "hidden", "sk_test_hid den"])
+    def test_another_kind_of_key_is_none(self, value: str) -> None:
+        with pytest.raises(ConfigError, match="stripeKey is no secret or restricted key of Stripe's") as failure:
+            load({**program.REAL, self.KEY: value})
+        assert "hid" not in str(failure.value)
+
+    def test_the_local_clouds_word_is_one_mistake(self) -> None:
+        with pytest.raises(ConfigError, match="needs 1 change"):
+            load({**program.REAL, self.KEY: "local"})
+
+    def test_keys_are_of_one_mode(self) -> None:
+        with pytest.raises(ConfigError, match="memorygraph:stripeToken and stripeKey: one is a live key"):
+            load({**self.LIVE, self.KEY: "rk_test_hidden"})
+
+    def test_a_test_key_in_production_is_warned_about(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING):
+            load(self.LIVE)
+            load(program.REAL)
+            assert "Nobody pays" not in caplog.text
+            load(self.PRODUCTION)
+        assert "Nobody pays: memorygraph:stripeToken is a test key" in caplog.text
+
+
 def test_rotation() -> None:
     found = load({**program.REAL, f"{OURS}rotation": '{"principal-seal-key": [2, 1]}'})
     assert found.rotation == {"principal-seal-key": (2, 1)}
@@ -189,5 +296,9 @@ def test_the_prod_stack_lacks_only_accounts_and_tokens() -> None:
         "smtpHost",
         "smtpUser",
         "operatorEmail",
-        *(key.removeprefix(OURS) for key in program.SECRET_KEYS),
+        *(  # frugal: nothing is sold; and a captcha or Sentry may be left out
+            key.removeprefix(OURS)
+            for key in program.SECRET_KEYS
+            if not any(word in key for word in ("stripe", "captcha", "sentry"))
+        ),
     }

@@ -104,6 +104,11 @@ def test_people_sign_in_as_declared(real: Graph) -> None:
     assert settings["mailer_secure_email_change_enabled"] is True
     assert settings["external_phone_enabled"] is settings["external_anonymous_users_enabled"] is False
     assert is_secret(auth.inputs["secrets"])
+    # One address of a client alone cannot take all mails of an hour: it may ask 30 times at once, and then so often in
+    # five minutes, in each of seven ways (infra/components/people.py).
+    assert settings["rate_limit_email_sent"] > 7 * (30 + 12 * settings["rate_limit_otp"])
+    assert settings["smtp_max_frequency"] == 60
+    assert (settings["security_captcha_enabled"], settings["security_captcha_provider"]) == (True, "turnstile")
 
 
 def test_variables_declared_are_variables_bound(real: Graph) -> None:

@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from declarations import ACCOUNTS, FUNCTIONS, MEMORIES, Function
-from infra import source
+from infra import archive
 from infra.source import SourceError, contents, digest, files, without_sizing
 
 SAMPLE = '''"""Declarations — with an em dash, so that bytes and characters differ."""
@@ -35,7 +35,7 @@ OTHER = dict(sizing=1)
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The functions' folder, to be changed at will."""
-    return Path(shutil.copytree(source.FUNCTIONS, tmp_path / "functions"))
+    return Path(shutil.copytree(archive.FUNCTIONS, tmp_path / "functions"))
 
 
 def test_sizing_is_cut_out_and_nothing_else() -> None:
@@ -79,7 +79,7 @@ def test_the_archive_holds_what_a_function_needs(function: Function) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 def test_sizes_are_not_in_the_archive(function: Function) -> None:
     declarations = contents(files(function)["declarations.py"]).decode()
-    original = (source.FUNCTIONS / "declarations.py").read_text()
+    original = (archive.FUNCTIONS / "declarations.py").read_text()
     assert "sizing=" in original
     assert "sizing=" not in declarations
     compile(declarations, "declarations.py", "exec")

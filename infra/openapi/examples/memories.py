@@ -35,6 +35,12 @@ MEMORY: Example = {
     "updated_at": TIME,
     "version": 1,
 }
+AUTHOR: Example = {
+    "key": "5b1f0c9e-7a43-4d2c-8e6b-91d0f3a2c7e4",
+    "account": "0d5e8a71-3c2b-4f96-b1a8-6e7d9c0f2b35",
+    "agent": "memorygraph-mcp/1.0",
+}
+DETAIL: Example = {**MEMORY, "author": AUTHOR}
 PROBLEM_MEMORY: Example = {
     **MEMORY,
     "id": PROBLEM_ID,
@@ -164,7 +170,7 @@ HISTORY: Example = {
             "title": "Fixed Redis timeout in the payment flow",
             "valid_from": TIME,
             "valid_until": None,
-            "author": {"key": "key_7", "account": "account_3", "agent": "memorygraph-mcp/1.0"},
+            "author": AUTHOR,
         }
     ],
     "relationships": [EDGE],

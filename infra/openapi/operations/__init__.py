@@ -7,7 +7,11 @@ those (401 wherever a key is needed, 413 wherever a body is read) is added by do
 from __future__ import annotations
 
 from infra.openapi.operation import Operation
-from infra.openapi.operations import accounts, memories
+from infra.openapi.operations import accounts, billing, memories
 
-OPERATIONS: dict[str, dict[str, Operation]] = {"memories": memories.OPERATIONS, "accounts": accounts.OPERATIONS}
+OPERATIONS: dict[str, dict[str, Operation]] = {
+    "memories": memories.OPERATIONS,
+    "accounts": accounts.OPERATIONS,
+    "billing": billing.OPERATIONS,
+}
 """By name of the function, by name of the handler."""

@@ -18,6 +18,10 @@ _Problems = Mapping[type[Problem], str]
 _NO_MEMORY: _Problems = {NotFound: "There is no memory of that id."}
 _NO_EDGE: _Problems = {NotFound: "There is no relationship of that id."}
 _NO_END: _Problems = {NotFound: "There is no memory of one of the ids."}
+_TAKEN: _Problems = {
+    Conflict: "The `Idempotency-Key` was used for another request. Or an id is that of something outside of the "
+    "project that the key is bound to."
+}
 _GONE = Answer(text="It is gone.")
 
 
@@ -55,6 +59,7 @@ OPERATIONS: dict[str, Operation] = {
         example=examples.NEW,
         agent=True,
         grows=True,
+        problems=_TAKEN,
         answers={200: _memory("It replaced the memory of the same id."), 201: _memory("It is new.")},
     ),
     "list_memories": Operation(
@@ -87,16 +92,24 @@ OPERATIONS: dict[str, Operation] = {
         example=examples.BATCH,
         agent=True,
         grows=True,
+        problems=_TAKEN,
         answers={200: Answer(text="What became of each.", body=transfer.BatchBody, example=examples.RESULTS)},
     ),
     "read_memory": Operation(
         tag=Tag.MEMORIES,
         summary="Read a memory",
-        text="With `as_of`, as it was at that moment.",
+        text="With `as_of`, as it was at that moment. `author` says who wrote the state that is shown.",
         takes=schemas.ReadRequest,
         if_match=True,
         problems=_NO_MEMORY,
-        answers={200: _memory("The memory.")},
+        answers={
+            200: Answer(
+                text="The memory, and who wrote it as it is.",
+                body=schemas.DetailBody,
+                example=examples.DETAIL,
+                etag=True,
+            )
+        },
     ),
     "update_memory": Operation(
         tag=Tag.MEMORIES,

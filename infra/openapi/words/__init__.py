@@ -3,6 +3,6 @@ where it does not, the entry is `Component.name`. A test finds fields without an
 
 from __future__ import annotations
 
-from infra.openapi.words import accounts, memories
+from infra.openapi.words import accounts, billing, memories
 
-FIELDS = {**memories.FIELDS, **accounts.FIELDS}
+FIELDS = {**memories.FIELDS, **accounts.FIELDS, **billing.FIELDS}

@@ -5,7 +5,8 @@ _STATUS = "`active`; `rotated`: another key takes its place, and it ends at `exp
 
 FIELDS = {
     **{f"{owner}.project": "The only project whose memories it reaches; absent: all." for owner in _KEYS[:4]},
-    "KeyCreate.project": "Null. Keys of one project are not offered yet.",
+    "KeyCreate.project": "The only project whose memories it reaches: their `context.project_path`, letter for letter. "
+    "Absent: all.",
     **{f"{owner}.calls_per_day": "Its own cap of calls a day; absent: that of the plan." for owner in _KEYS},
     **{f"{owner}.expires_at": "When it ends; absent: never." for owner in _KEYS},
     **{f"{owner}.status": _STATUS for owner in _KEYS[:3]},

@@ -1,31 +1,38 @@
-"""The end of stores and accounts: nothing is left in sqld, PostgreSQL, the control plane and Supabase Auth."""
+"""The end of stores and accounts: nothing is left in sqld, PostgreSQL, the control plane, Stripe and Supabase Auth."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import psycopg
 import pytest
 
+from billing.model import Status
 from core.adapters.http1 import HttpAnswer, HttpRefused
 from core.adapters.postgres import Postgres
 from core.ports import Claims, KeyRecord, StoreAddress
 from core.problems import Unavailable
 from core.settings import Secret
 from core.urls import workspace_url
+from declarations import PRO, TEAM
 from memories.ports import Store
 from memories.stores.copying import copy_all
 from memories.stores.fence import Fenced
 from memories.stores.ports_move import Fence, Kind, Mode, MovableStore
 from memories.stores.postgres import PostgresStores
 from memories.stores.postgres.base import memory_columns
+from provisioning import kinds
+from provisioning.jobs import Runner
 from provisioning.stores import CLOSED, database_name
+from tests.functions.billing.payments import DOWN, REFUSES
 from tests.functions.conftest import ControlPlaneUrls
 from tests.functions.memories.samples import ANN, memory
+from tests.functions.provisioning.paying import held, paying, plan_of
 from tests.functions.provisioning.rows import left
 from tests.functions.provisioning.world import Killed, World, answer
 
@@ -150,6 +157,82 @@ async def test_erasing_an_account(served: World, memories: Postgres, control_pla
     assert (mail["template"], mail["to"]) == ("erased", "ada@example.test")
 
 
+async def test_who_pays_is_erased_at_stripe_too(world: World, emptied_control_plane: ControlPlaneUrls) -> None:
+    """And only who pays for what goes with the account: a team of somebody else goes on, with one seat less."""
+    erin = await paying(world, PRO)
+    team = await paying(world, TEAM, seats=2)
+    world.owner.run(
+        "INSERT INTO app.members (workspace_id, account_id, role) VALUES (%s, %s, 'admin')",
+        team.workspace,
+        erin.account,
+    )
+    world.owner.run("SELECT app.count_seats(%s)", team.workspace)
+    await world.settle()
+    assert held(world, team.customer)[0][2] == 3
+    world.owner.run(
+        "INSERT INTO app.stripe_events (id, kind, subject, customer, workspace_id, created)"
+        " VALUES ('evt_1', 'invoice.paid', 'in_1', %s, %s, now())",
+        erin.customer,
+        erin.workspace,
+    )
+    world.owner.run(
+        "INSERT INTO app.erasure_requests (token_hash, account_id, expires_at) VALUES (%s, %s, now() + interval '1 h')",
+        "0" * 64,
+        erin.account,
+    )
+    world.owner.run("SELECT app.confirm_erasure(%s)", "0" * 64)
+    await world.settle()
+    assert ("erase_account", "done") in world.jobs()
+    assert world.payments.customers[erin.customer].deleted
+    assert held(world, erin.customer)[0][1] is Status.CANCELED
+    assert left(emptied_control_plane.owner, erin.account, erin.workspace, erin.customer) == []
+    assert held(world, team.customer) == [(team.subscription.id, Status.ACTIVE, 2)]
+    assert plan_of(world, team.workspace) == "team"
+
+
+@pytest.mark.parametrize("call", ["customer", "expire_checkouts", "delete_customer"])
+@pytest.mark.parametrize("error", [DOWN, REFUSES], ids=["silent", "refuses"])
+async def test_no_erasure_is_called_done_while_stripe_has_who_pays(world: World, call: str, error: Exception) -> None:
+    one = await paying(world, PRO)
+    world.confirm(one.account, one.workspace)
+    await world.outbox.enqueue("erase_account", one.account, {}, dedupe=one.account)
+    world.payments.fail(call, error)
+    assert (await world.run()).again == 1
+    assert world.owner.run("SELECT finished_at FROM app.erased") == [(None,)]
+    assert one.account in world.outside.users
+    assert "Stripe" in world.owner.run("SELECT last_error FROM app.jobs WHERE kind = 'erase_account'")[0][0]
+    world.payments.mend()
+    world.owner.make_due()
+    await world.settle()
+    assert ("erase_account", "done") in world.jobs()
+    assert world.payments.customers[one.customer].deleted
+
+
+async def test_a_customer_whose_deletion_did_not_hold_is_not_called_erased(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await paying(world, PRO)
+
+    async def lie(_customer: str) -> None:
+        return None
+
+    monkeypatch.setattr(world.payments, "delete_customer", lie)
+    world.confirm(one.account, one.workspace)
+    await world.outbox.enqueue("erase_account", one.account, {}, dedupe=one.account)
+    assert (await world.run()).again == 1
+    assert world.owner.run("SELECT finished_at FROM app.erased") == [(None,)]
+
+
+async def test_who_pays_is_not_forgotten_for_want_of_a_key(world: World) -> None:
+    one = await paying(world, PRO)
+    world.confirm(one.account, one.workspace)
+    await world.outbox.enqueue("erase_account", one.account, {}, dedupe=one.account)
+    without = replace(world.parts, payments=None, settler=None)
+    assert (await Runner(world.outbox, kinds.works(without), linger_seconds=0.0).run()).again == 1
+    assert "STRIPE_API_KEY" in world.owner.run("SELECT last_error FROM app.jobs WHERE kind = 'erase_account'")[0][0]
+    assert world.owner.run("SELECT finished_at FROM app.erased") == [(None,)]
+
+
 async def test_killed_at_every_step_of_an_erasure(
     served: World, memories: Postgres, control_plane: ControlPlaneUrls
 ) -> None:
@@ -158,6 +241,8 @@ async def test_killed_at_every_step_of_an_erasure(
     while True:
         account, workspace = await served.open("free")
         await fill(served, memories, workspace)
+        customer = served.payments.add_customer(workspace)
+        await served.parts.billing.attach_customer(workspace, customer)
         served.confirm(account, workspace)
         await served.outbox.enqueue("erase_account", account, {}, dedupe=account)
         killed = False
@@ -175,13 +260,14 @@ async def test_killed_at_every_step_of_an_erasure(
         assert left(control_plane.owner, account, workspace) == []
         assert account not in served.outside.users
         assert not served.outside.databases
+        assert served.payments.customers[customer].deleted
         assert [mail["template"] for mail in served.mails()] == ["erased"]
         served.owner.run("DELETE FROM app.jobs")
         if not killed:
             break
         point += 1
-    assert point > 7
-    assert kills >= 2 * (point - 2)
+    assert point > 11
+    assert kills >= 2 * (point - 5)  # who is deleted at Stripe is only looked for at the next attempt
 
 
 PLACES = ["DELETE /v1", "GET /v1", "DELETE /admin", "GET /admin"]

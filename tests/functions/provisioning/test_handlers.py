@@ -11,12 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from billing.model import Status
 from core.internal import InternalPipeline
 from core.problems import Unauthorized, Unavailable
-from declarations import PROVISIONING, ProvisioningFunctionSettings
+from declarations import PRO, PROVISIONING, ProvisioningFunctionSettings
 from provisioning import handlers
 from provisioning.handlers import Service
 from tests.functions.asgi import Answer, call
+from tests.functions.billing.payments import DOWN
+from tests.functions.provisioning.paying import paying, plan_of
 from tests.functions.provisioning.world import World, settings
 
 
@@ -61,7 +64,7 @@ def log_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return line
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/sweep"])
+@pytest.mark.parametrize("path", ["/jobs", "/sweep", "/reconcile"])
 @pytest.mark.parametrize("token", [None, "somebody", "mg_0123"])
 async def test_nobody_else_gets_in(
     served: World, front: Front, capsys: pytest.CaptureFixture[str], path: str, token: str | None
@@ -131,6 +134,16 @@ async def test_the_sweep_does_what_is_due_by_time(served: World, front: Front) -
     assert placement.token_ends > served.clock.now()
     assert (await front.ask("POST", "/sweep")).json()["dead"] == 1
     assert served.mails()[0]["template"] == "operator"
+
+
+async def test_the_nightly_look(served: World, front: Front) -> None:
+    one = await paying(served, PRO)
+    served.payments.change(one.subscription, status=Status.CANCELED)
+    answer = await front.ask("POST", "/reconcile")
+    assert (answer.status, answer.json()["settled"], answer.json()["complete"]) == (200, 1, True)
+    assert plan_of(served, one.workspace) == "free"
+    served.payments.fail("list_customers", DOWN)
+    assert (await front.ask("POST", "/reconcile")).status == 503
 
 
 async def test_a_failing_step_is_logged_without_values(

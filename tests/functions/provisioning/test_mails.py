@@ -36,6 +36,7 @@ QUOTA = {
     "plan": "free",
     "consequence": "When it is full, nothing more is stored.",
 }
+PLAN = {"workspace": "Notes & more", "plan": "Pro"}
 DATA: dict[str, dict[str, Any]] = {
     "invitation": {
         "inviter": "Ada <b>",
@@ -48,6 +49,12 @@ DATA: dict[str, dict[str, Any]] = {
     "erased": {},
     "quota_80": QUOTA,
     "quota_100": QUOTA,
+    "payment_failed": {**PLAN, "grace_until": "11 December 2026"},
+    "payment_ending": {**PLAN, "grace_until": "11 December 2026", "left": "7 days"},
+    "payment_recovered": PLAN,
+    "plan_begun": PLAN,
+    "plan_ended": PLAN,
+    "plan_stays": {**PLAN, "used": "5,000 memories and 12 MB", "most": "100 memories and 500 MB"},
     "operator": {"headline": "2 jobs were given up", "lines": ["one: <reason>", "two"]},
 }
 LETTER = Letter("A subject", "A text.\n", "<p>A text.</p>")
@@ -65,6 +72,14 @@ def test_every_letter_says_the_same_in_both_forms(name: str) -> None:
         for text in value if isinstance(value, list) else [value]:
             assert text in letter.text or text in letter.subject
     assert len(letter.html) > len(letter.text)
+
+
+BILLING = [name for name in letters.names() if name.startswith(("payment_", "plan_"))]
+
+
+@pytest.mark.parametrize("name", BILLING)
+def test_letters_of_billing_lead_to_the_billing_page(name: str) -> None:
+    assert f"{SITE}/dashboard/billing" in letters.write(name, DATA[name], SITE).text
 
 
 def test_values_are_text_never_markup() -> None:
@@ -263,3 +278,10 @@ async def test_the_job_sends_once_and_keeps_nothing(served: World, box: Box) -> 
     (identity,) = served.owner.run("SELECT id::text FROM app.jobs")[0]
     assert mail["Message-ID"] == f"<{identity}@mail.example.test>"
     assert served.owner.run("SELECT payload FROM app.jobs") == [({},)]
+
+
+async def test_a_mail_to_the_operator_need_not_say_to_whom(served: World, box: Box) -> None:
+    object.__setattr__(served.parts, "mailer", mailer_to(box.port))
+    await served.outbox.enqueue("send_mail", None, {"template": "operator", "data": DATA["operator"]}, dedupe="1")
+    assert (await served.run()).done == 1
+    assert box.mails[0]["To"] == worlds.OPERATOR
