@@ -12,7 +12,7 @@ RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs mail key revoke jobs revive rotate preview refresh test check format engine lock install snapshot export import openapi cost bench
+.PHONY: help up down destroy clean status logs mail key revoke jobs revive rotate preview refresh smoke test check format engine lock install snapshot export import openapi cost bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -59,10 +59,13 @@ preview: ## what `make up` would change (needs the engine)
 refresh: ## read every resource anew into the state (needs the engine)
 	$(RUN) refresh
 
+smoke: ## whether a running stack does its work (URL=https://api... KEY=mg_...; without both: the local cloud)
+	$(RUN) smoke
+
 test: ## install what the tests need and run them all (ARGS="tests/infra -k edge": some)
 	$(RUN) test -- $(ARGS)
 
-check: ## format, lint and types
+check: ## format, lint, types and workflows
 	$(RUN) check
 
 format: ## format, and mend what the linter can

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from types import FrameType
 
-from infra.local import accounts, inspection, lifecycle, lock, mails, rotation, workshop
+from infra.local import accounts, inspection, lifecycle, lock, mails, rotation, smoke, workshop
 from infra.local.install import install
 from infra.local.places import DEFAULT_ROOT, Places
 from infra.local.progress import Progress
@@ -39,6 +39,7 @@ UNLOCKED: dict[str, Command] = {
     "status": lambda places, _progress, _given: inspection.status(places),
     "logs": lambda places, _progress, given: inspection.logs(places, given.part, follow=given.follow),
     "mail": lambda places, _progress, given: mails.show(places, given.to),
+    "smoke": lambda places, _progress, given: smoke.smoke(places, given.url, given.key),
     "engine": lambda places, progress, _: workshop.build_engine(places, progress),
     "test": lambda places, progress, given: workshop.test(places, progress, given.arguments),
     "bench": lambda places, progress, given: workshop.bench(places, progress, given.arguments),
@@ -88,6 +89,9 @@ def parse(words: list[str]) -> argparse.Namespace:
             command.add_argument("--plan", default=accounts.FIRST_PLAN)
         elif name == "revoke":
             command.add_argument("--key", default=os.environ.get("KEY", ""))  # make passes its variables on
+        elif name == "smoke":
+            command.add_argument("--url", default=os.environ.get("URL", ""))
+            command.add_argument("--key", default=os.environ.get("KEY", ""))
         elif name == "logs":
             command.add_argument("--part", default="")
             command.add_argument("--follow", action="store_true")

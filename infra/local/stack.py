@@ -32,6 +32,7 @@ LOCAL_CONFIG: Mapping[str, str] = {
     "memorygraph:tursoToken": "local",
     "memorygraph:stripeToken": "local",
     "operatorEmail": "operator@memorygraph.localhost",
+    "billingAccount": "000000-000000-000000",
 }
 """Key -> value; a key without a namespace is the project's. `ADDRESSES` are added at each start."""
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from infra.local import browser, engine, packages, parts, processes, tools
+from infra.local import browser, engine, packages, parts, processes, tools, workflows
 from infra.local.install import install
 from infra.local.places import Places
 from infra.local.progress import Progress
@@ -37,18 +37,16 @@ def test(places: Places, progress: Progress, arguments: list[str]) -> None:
 
 
 def check(places: Places, progress: Progress) -> None:
-    """Format, lint, types; all three are run before the first failure counts."""
+    """Format, lint, types, workflows; all are run before the first failure counts."""
     install(places, progress, servers=False)
     bin_ = places.venv / "bin"
-    failed = [
-        name
-        for name, words in {
-            "ruff format (mend: make format)": [str(bin_ / "ruff"), "format", "--check", *OURS],
-            "ruff check": [str(bin_ / "ruff"), "check", *OURS],
-            "mypy": [str(bin_ / "mypy")],
-        }.items()
-        if _code(places, words) != 0
-    ]
+    checks = {
+        "ruff format (mend: make format)": [str(bin_ / "ruff"), "format", "--check", *OURS],
+        "ruff check": [str(bin_ / "ruff"), "check", *OURS],
+        "mypy": [str(bin_ / "mypy")],
+        **workflows.checks(places, progress),
+    }
+    failed = [name for name, words in checks.items() if _code(places, words) != 0]
     if failed:
         raise Trouble(f"Not passed: {', '.join(failed)}.")
 

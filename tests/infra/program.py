@@ -52,6 +52,7 @@ LOCAL = {
     "memorygraph-cloud:mailSpf": "include:localhost",
     "memorygraph-cloud:mailDkim": '{"s1": "s1.dkim.localhost"}',
     "memorygraph-cloud:operatorEmail": "operator@memorygraph.localhost",
+    "memorygraph-cloud:billingAccount": "000000-000000-000000",
 }
 REAL = {
     "memorygraph-cloud:cloud": "real",
@@ -76,6 +77,7 @@ REAL = {
     "memorygraph-cloud:smtpUser": "memorygraph",
     "memorygraph-cloud:smtpPassword": "hidden-smtp",
     "memorygraph-cloud:operatorEmail": "ops@memorygraph.dev",
+    "memorygraph-cloud:billingAccount": "0A1B2C-3D4E5F-6A7B8C",
     "memorygraph-cloud:captchaSiteKey": "0x4AAAAAAAsite",
     "memorygraph-cloud:captchaSecret": "0x4AAAAAAAhidden",
 }
@@ -151,6 +153,8 @@ def _email(inputs: Wire) -> Wire:
 
 COMPUTED: dict[str, Callable[[Wire], Wire]] = {
     "Account": _email,
+    "Bucket": lambda _: {"projectNumber": 100000000001},
+    "NotificationChannel": lambda _: {"name": "projects/project/notificationChannels/1"},
     "SecretVersion": lambda _: {"version": "1"},
     "Function": lambda inputs: {
         "serviceConfig": {**inputs["serviceConfig"], "uri": f"https://{inputs['name']}-abc.a.run.app"}

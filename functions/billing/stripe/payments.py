@@ -9,6 +9,7 @@ from billing.model import Checkout, Customer, Dispute, Event, Subscription
 from billing.stripe import checkouts, plans, refunds, webhooks
 from billing.stripe.calls import Calls, Json
 from billing.stripe.reading import DUE, id_of, read_dispute, read_subscription, understood
+from billing.stripe.refusals import NO_ADDRESS, Refused
 from core.rotation import SecretSource
 from core.settings import Secret
 from declarations import Plan
@@ -91,6 +92,7 @@ class StripePayments:
             "customer": customer,
             "status": "all",
             "limit": PAGE,
+            "expand": ["data.latest_invoice"],
             **({"starting_after": after} if after else {}),
         }
         return await self._calls.ask(lambda stripe: stripe.v1.subscriptions.list_async(params))
@@ -117,8 +119,20 @@ class StripePayments:
             return [Customer(id=one["id"], workspace=one["metadata"].get("workspace_id")) for one in page["data"]]
 
     async def create_customer(self, workspace: str, email: str | None, name: str, key: str) -> str:
-        params: Any = {"name": name, "metadata": {"workspace_id": workspace}, **({"email": email} if email else {})}
-        found = await self._calls.ask(lambda stripe: stripe.v1.customers.create_async(params, {"idempotency_key": key}))
+        named: Json = {"name": name, "metadata": {"workspace_id": workspace}}
+        if email:
+            try:
+                return await self._create({**named, "email": email}, key)
+            except Refused as refused:  # Stripe takes fewer addresses than mail does; its page asks for one
+                if not _no_address(refused):
+                    raise
+                key += ":nameless"
+        return await self._create(named, key)
+
+    async def _create(self, params: Any, key: str) -> str:
+        found = await self._calls.ask(
+            lambda stripe: stripe.v1.customers.create_async(params, {"idempotency_key": key}), _no_address
+        )
         with understood():
             return str(found["id"])
 
@@ -158,3 +172,7 @@ class StripePayments:
 
     async def cancel(self, subscription: str, *, refund: bool, key: str) -> int:
         return await refunds.cancel(self._calls, subscription, refund=refund, key=key)
+
+
+def _no_address(refused: Refused) -> bool:
+    return refused.code == NO_ADDRESS

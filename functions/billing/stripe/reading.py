@@ -48,6 +48,7 @@ def read_subscription(found: Json, schedule: Json | None, invoices: list[Json]) 
     """A subscription.
 
     Args:
+        found: with its newest invoice expanded.
         schedule: what `schedule` of the subscription names, with the prices of its phases expanded.
         invoices: if a payment is due: its invoices, the newest first.
     """
@@ -57,7 +58,7 @@ def read_subscription(found: Json, schedule: Json | None, invoices: list[Json]) 
     return Subscription(
         id=found["id"],
         item=item.get("id", ""),
-        status=status_of(found["status"]),
+        status=Status.INCOMPLETE if _awaits_first_payment(found) else status_of(found["status"]),
         lookup_key=(item.get("price") or {}).get("lookup_key"),
         seats=item.get("quantity") or 0,
         created=moment(found["created"]),
@@ -94,6 +95,18 @@ def _cancel_at(found: Json, period_end: datetime) -> datetime | None:
     if found.get("cancel_at"):
         return moment(found["cancel_at"])
     return period_end if found.get("cancel_at_period_end") else None
+
+
+def _awaits_first_payment(found: Json) -> bool:
+    """Whether it was never paid for yet. Stripe has one run from the first day on whose payment takes days, as a bank
+    debit, and may bounce. (One that an operator sends invoices for runs on credit.)"""
+    invoice = found.get("latest_invoice")
+    return (
+        isinstance(invoice, dict)
+        and found["status"] == Status.ACTIVE
+        and found.get("collection_method") != "send_invoice"
+        and (invoice.get("billing_reason"), invoice.get("status")) == ("subscription_create", "open")
+    )
 
 
 def _next(schedule: Json) -> tuple[str | None, datetime | None]:

@@ -31,6 +31,7 @@ RETRY_SECONDS = 5
 RETRY_MOST_SECONDS = 60
 GONE = "resource_missing"
 REFUNDED = "charge_already_refunded"
+NO_ADDRESS = "email_invalid"
 
 _CONFIRM = frozenset({"authentication_required", "subscription_payment_intent_requires_action"})
 _PERMISSION = re.compile(r"\brak_\w{1,80}")

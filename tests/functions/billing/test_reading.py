@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from billing.model import Status
 from billing.stripe.reading import EPOCH, read_subscription
 from declarations import PRO
 
@@ -60,6 +61,25 @@ def test_of_several_items_ours_counts() -> None:
     both = subscription(items={"data": [other, *subscription()["items"]["data"]]})
     read = read_subscription(both, None, [])
     assert (read.item, read.lookup_key, read.seats, read.period_end) == ("si_1", PRO.lookup_key, 2, at(500))
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, Status.INCOMPLETE),
+        ({"status": "trialing"}, Status.TRIALING),
+        ({"status": "past_due"}, Status.PAST_DUE),
+        ({"collection_method": "send_invoice"}, Status.ACTIVE),
+        ({"latest_invoice": "in_1"}, Status.ACTIVE),
+        ({"latest_invoice": None}, Status.ACTIVE),
+        ({"latest_invoice": {"status": "paid", "billing_reason": "subscription_create"}}, Status.ACTIVE),
+        ({"latest_invoice": {"status": "open", "billing_reason": "subscription_cycle"}}, Status.ACTIVE),
+    ],
+)
+def test_what_was_never_paid_for_does_not_run(more: dict[str, Any], status: Status) -> None:
+    first = {"id": "in_1", "status": "open", "billing_reason": "subscription_create"}
+    found = {"status": "active", "collection_method": "charge_automatically", "latest_invoice": first, **more}
+    assert read_subscription(subscription(**found), None, []).status is status
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from billing.stripe.plans import phases_after
 from core.problems import Conflict, Internal, PaymentRequired, TooManyRequests
 from core.rotation import Fixed
 from core.settings import Secret
-from declarations import PRO, TEAM, Plan
+from declarations import FREE, PRO, TEAM, Plan
 from tests.functions.billing.bed import Bed
 from tests.infra.local.stripe_bed import KEY, StripeBed
 
@@ -80,6 +80,18 @@ async def test_a_customer_is_made_once(bed: Bed, paid: StripePayments) -> None:
     assert await paid.customer(made) == Customer(id=made, workspace=WORKSPACE)
     nameless = await paid.create_customer(WORKSPACE, None, "A workspace", next(keys))
     assert bed.admin.v1.customers.retrieve(nameless).email is None
+
+
+async def test_whoever_has_an_address_that_stripe_does_not_take_may_buy(bed: Bed, paid: StripePayments) -> None:
+    """One with an umlaut, say: Stripe's page asks them for another."""
+    key, made = next(keys), set()
+    for _ in range(2):
+        bed.running.local("POST", "faults", path="/v1/customers", status=400, code="email_invalid")
+        made.add(await paid.create_customer(WORKSPACE, "ada@exämple.com", "Ada", key))
+    assert [bed.admin.v1.customers.retrieve(one).email for one in made] == [None]
+    bed.fail("/v1/customers", 400)
+    with pytest.raises(Internal):
+        await paid.create_customer(WORKSPACE, "ada@example.com", "Ada", next(keys))
 
 
 async def test_a_deleted_customer_is_deleted_and_one_of_another_account_is_a_fault(
@@ -425,12 +437,21 @@ async def test_a_bank_debit_that_bounces_was_never_paid(bed: Bed, paid: StripePa
     customer = await new_customer(paid)
     page = await paid.open_checkout(customer, WORKSPACE, TEAM, 1, SITE, next(keys))
     bed.pay(page.id, "settlesLater")
+    assert project(await paid.customer(customer), bed.now()).plan is FREE, "nothing was paid yet"
     bed.wait(days=5)
     bed.running.local("POST", f"sessions/{page.id}/settle", good=False)
     bounced = await newest(paid, customer)
     assert (bounced.status, bounced.ever_paid) == (Status.PAST_DUE, False)
     assert project(await paid.customer(customer), bed.now()).overdue == (bounced,)
     assert await paid.cancel(bounced.id, refund=True, key=next(keys)) == 0
+
+
+async def test_a_bank_debit_grants_its_plan_when_it_is_paid(bed: Bed, paid: StripePayments) -> None:
+    customer = await new_customer(paid)
+    page = await paid.open_checkout(customer, WORKSPACE, TEAM, 1, SITE, next(keys))
+    bed.pay(page.id, "settlesLater")
+    bed.running.local("POST", f"sessions/{page.id}/settle", good=True)
+    assert project(await paid.customer(customer), bed.now()).plan is TEAM
 
 
 async def test_what_is_due_is_due_since_the_first_invoice(bed: Bed, paid: StripePayments) -> None:

@@ -64,6 +64,7 @@ def environment(function: Function) -> dict[str, str]:
     values = {
         "EDGE_SECRET": EDGE_SECRET,
         "FREE_STORE": "sqlite",
+        "SENTRY_DSN": "",
         "DATABASE_URL": "postgresql://memories:x@127.0.0.1:1/postgres?sslmode=disable",
     }
     return {

@@ -29,6 +29,10 @@ COVERS = {
     "roles/storage.objectViewer": frozenset(
         {"roles/storage.objectUser", "roles/storage.objectAdmin", "roles/storage.admin"}
     ),
+    "roles/storage.objectCreator": frozenset(
+        {"roles/storage.objectUser", "roles/storage.objectAdmin", "roles/storage.admin"}
+    ),
+    "roles/storage.objectUser": frozenset({"roles/storage.objectAdmin", "roles/storage.admin"}),
     ACCESSOR: frozenset({"roles/secretmanager.admin"}),
     "roles/cloudtasks.enqueuer": frozenset({"roles/cloudtasks.admin", "roles/cloudtasks.editor", "roles/editor"}),
     ACT_AS: frozenset({"roles/editor"}),

@@ -1,5 +1,5 @@
-"""Google Cloud Monitoring: whom to tell, the check from outside, dashboards (alerts: alerts.py). Here nobody is told and
-nobody comes from outside: what is rehearsed is that Google would take what is declared."""
+"""Google Cloud Monitoring: whom to tell, the check from outside, dashboards (alerts: alerts.py). Here nobody is told
+and nobody comes from outside: what is rehearsed is that Google would take what is declared."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Bucket(Kind):
         return {} if folder(self.cloud, record.id).is_dir() else None
 
     def delete(self, record: Record) -> None:
-        if self._objects(record.id) and record.args.get("forceDestroy") is not True:
+        if any(folder(self.cloud, record.id).glob("o-*")) and record.args.get("forceDestroy") is not True:
             raise CloudError(
                 f"Error trying to delete bucket {record.id} containing objects without `force_destroy` set to true: "
                 "empty it, or set force_destroy and apply that first."

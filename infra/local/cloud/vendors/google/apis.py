@@ -2,6 +2,7 @@
 
 /v2|v2beta3/projects/*/locations/*/queues/*/tasks    cloudtasks.googleapis.com
 /v1/projects/*/secrets/*/versions/*:access           secretmanager.googleapis.com
+/storage/v1/b/*/o/*, /upload/storage/v1/b/*/o         storage.googleapis.com
 /oauth2/v3/certs                                     www.googleapis.com
 """
 
@@ -21,6 +22,7 @@ from infra.local.cloud.vendors.google.metadata import Metadata
 from infra.local.cloud.vendors.google.queues import Queues
 from infra.local.cloud.vendors.google.scheduler import Scheduler
 from infra.local.cloud.vendors.google.secret_manager import SecretApi
+from infra.local.cloud.vendors.google.storage import StorageApi
 from infra.local.cloud.vendors.google.tasks import TaskApi
 
 CERTIFICATES_SECONDS = 3600
@@ -39,8 +41,9 @@ class Google:
     def application(self) -> Starlette:
         tasks = TaskApi(self._cloud, self._identities, self.queues)
         secrets = SecretApi(self._cloud, self._identities)
+        storage = StorageApi(self._cloud, self._identities)
         return answers.application(
-            [*tasks.routes(), *secrets.routes(), ("GET", "/oauth2/v3/certs", self._certificates)]
+            [*tasks.routes(), *secrets.routes(), *storage.routes(), ("GET", "/oauth2/v3/certs", self._certificates)]
         )
 
     def metadata(self) -> Starlette:
