@@ -12,7 +12,7 @@ RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs mail key revoke jobs revive rotate preview refresh smoke test check format engine lock install snapshot export import openapi cost bench
+.PHONY: help up down destroy clean status logs mail key revoke jobs revive restore rotate preview refresh smoke test check format engine lock install snapshot export import openapi cost bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ jobs: ## what provisioning gave up (STATE=waiting|running|done|dead)
 
 revive: ## have a job that was given up tried again (JOB=...)
 	$(RUN) revive
+
+restore: ## list backups, or put a workspace back to one (WORKSPACE=... UNTIL=2026-11-28)
+	$(RUN) restore
 
 rotate: ## replace one of the program's own secrets, without a failed request (SECRET=memories-edge-secret)
 	$(RUN) rotate

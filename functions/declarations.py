@@ -434,6 +434,8 @@ PROVISIONING = Function(
         Route(method="POST", path="/jobs", handler="run_jobs", access=Access.INTERNAL),
         Route(method="POST", path="/sweep", handler="sweep", access=Access.INTERNAL),
         Route(method="POST", path="/reconcile", handler="reconcile", access=Access.INTERNAL),
+        Route(method="POST", path="/backup", handler="back_up", access=Access.INTERNAL),
+        Route(method="POST", path="/restore-check", handler="check_backups", access=Access.INTERNAL),
         Route(method="GET", path="/health", handler="read_health", access=Access.OPEN),
     ),
 )

@@ -12,6 +12,7 @@ from declarations import BILLING, DEPLOYED, FUNCTIONS, PREFIX, PROVISIONING, Pro
 from infra import cloud
 from infra import config as configuration
 from infra.bindings import Bindings
+from infra.components.backups import Backups
 from infra.components.billing import Billing
 from infra.components.control_plane import ControlPlane
 from infra.components.domain import Domain
@@ -49,7 +50,9 @@ def program() -> None:
     )
 
     caller = Caller("caller", google)
+    backups = Backups("backups", config, google)
     bindings.offer("OIDC_CALLER", caller.email)
+    bindings.offer("BACKUP_BUCKET", backups.bucket)
     provisioning = FunctionService(
         PROVISIONING,
         config,
@@ -57,6 +60,7 @@ def program() -> None:
         bindings.bind(PROVISIONING.name, PROVISIONING.settings),
         caller=caller.member,
     )
+    backups.allow(provisioning)
     jobs = Jobs("jobs", config, google, provisioning, caller)
     bindings.offer("TASKS_URL", jobs.url)
 

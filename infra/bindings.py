@@ -71,7 +71,7 @@ class Bindings:
             "STRIPE_API_URL": lambda _: billing.api_url,
             "STRIPE_WEBHOOK_SECRET": lambda _: billing.webhook_secret,
             "STRIPE_PORTAL": lambda _: billing.portal,
-            "STORAGE_URL": lambda _: google_api(config, "storage") if config.google_api else None,
+            "STORAGE_URL": lambda _: google_api(config, "storage"),
             "BACKUP_DATABASE_URL": lambda _: control_plane.session_url("backup"),
             "SENTRY_DSN": lambda _: config.sentry_dsn,
             "SITE_URL": lambda _: base_url(config.domain),

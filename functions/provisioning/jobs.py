@@ -106,6 +106,11 @@ class Runner:
             await asyncio.sleep(pause)
         return tally
 
+    async def tell(self, failure: Exception, kind: str) -> None:
+        """Report `failure` of work of this kind, if somebody has to look at our code for it. Never raises."""
+        if self._reporter is not None and _is_fault(failure):
+            await self._reporter.tell(failure, {"kind": kind})
+
     async def _attempt(self, job: Job, tally: Tally, ends: float) -> None:
         started = time.monotonic()
         most = self._job_seconds + (max(ends - started, 0.0) if job.kind in LONG else 0.0)
@@ -128,8 +133,8 @@ class Runner:
         else:
             tally.lost += 1
         _log(job, became, time.monotonic() - started, failure)
-        if failure is not None and self._reporter is not None and _is_fault(failure):
-            await self._reporter.tell(failure, {"kind": job.kind})
+        if failure is not None:
+            await self.tell(failure, job.kind)
 
     async def _under_lease(self, job: Job) -> None:
         work = asyncio.ensure_future(self._work(job))
@@ -185,7 +190,7 @@ def _told(error: Exception, job_seconds: float) -> str:
 
 
 def _is_fault(failure: Exception) -> bool:
-    """Whether somebody has to look at our code: neither a part that does not answer nor what was foreseen."""
+    """Neither a part that does not answer nor what was foreseen."""
     return failure.status == 500 if isinstance(failure, Problem) else not isinstance(failure, GaveUp)
 
 

@@ -30,8 +30,9 @@ FORGOTTEN_MOST = 1_000
 
 
 async def sweep(parts: Parts, runner: Runner) -> dict[str, Any]:
-    """Do all of it; what each step said: a number, or `failed`."""
-    steps: dict[str, Callable[[], Awaitable[int | None]]] = {
+    """Do all of it; what each step said: a number, several by name, or `failed`. The same is logged, in one line, of
+    which metrics and alerts live (infra/watching/): that it was done, and the numbers."""
+    steps: dict[str, Callable[[], Awaitable[object]]] = {
         "renewals": lambda: renewals.enqueue_renewals(parts),
         "upgrades": lambda: renewals.enqueue_upgrades(parts),
         "counted": lambda: usage.roll_up(parts),
@@ -41,6 +42,7 @@ async def sweep(parts: Parts, runner: Runner) -> dict[str, Any]:
         "grace mails": lambda: grace.warn_owners(parts),
         "moves": lambda: misplaced.move_what_fits(parts),
         "databases": lambda: ceiling.watch_ceiling(parts),
+        "numbers": lambda: parts.watch.count_numbers(),
         "dead": lambda: parts.outbox.report_dead(parts.settings.operator_email),
         "backed up": lambda: taking.go_on(parts, BACKUP_SECONDS),
         "forgotten": lambda: parts.outbox.forget(DONE_DAYS),
@@ -57,5 +59,8 @@ async def sweep(parts: Parts, runner: Runner) -> dict[str, Any]:
             foreseen = isinstance(error, Problem | StatementRefused)
             reason = str(error) if foreseen else type(error).__name__
             logs.LOGGER.error("The sweep's step %r failed: %s", name, reason, exc_info=None if foreseen else error)
+            if not foreseen:
+                await runner.tell(error, f"sweep: {name}")
     said["jobs"] = asdict(await runner.run(RUN_SECONDS))
+    logs.LOGGER.info("The sweep is done.", extra={"fields": {"sweep": said}})
     return said

@@ -1,5 +1,5 @@
-"""What the sweep and the nightly look ask the control plane about billing
-(functions/migrations/postgres/0019_billing.sql and 0020_billing_watch.sql)."""
+"""What the sweep and the nightly look ask the control plane about billing, and of the business as a whole
+(functions/migrations/postgres/0019_billing.sql, 0020_billing_watch.sql and 0022_numbers.sql)."""
 
 from __future__ import annotations
 
@@ -115,6 +115,12 @@ class Watch:
         """The customers at Stripe of workspaces that go."""
         rows = await self._postgres.fetch("SELECT customer FROM app.list_customers_of(%s::uuid[])", [list(workspaces)])
         return [row[0] for row in rows]
+
+    async def count_numbers(self) -> dict[str, int]:
+        """`accounts`, `workspaces`, `paying`, `memories` (as last measured) and `dead` (jobs that were given up)."""
+        rows = await self._postgres.fetch("SELECT app.count_numbers()")
+        numbers: dict[str, int] = rows[0][0]
+        return numbers
 
     async def forget_events(self, days: int) -> int:
         """Forget what Stripe told of so long ago; how many deliveries they were."""

@@ -1,5 +1,5 @@
-"""Google Cloud: what calls `provisioning`: a queue that a change wakes, a schedule that picks up what was lost, and one
-that looks at everything by night.
+"""Google Cloud: what calls `provisioning`: a queue that a change wakes, a schedule that picks up what was lost, and
+those of the night: a look at what is paid for, the backup, and once a week its trial.
 
 The queue carries the target and the identity of its calls, so who adds a task needs to know neither. It takes two
 rights: to add tasks, and to act as that identity, which Cloud Tasks checks when a task is added. A deleted queue's name
@@ -17,7 +17,12 @@ from infra.components.function import FunctionService, member
 from infra.components.google import GoogleProject, google_api
 from infra.config import StackConfig
 
-SCHEDULES = {"sweep": "*/5 * * * *", "reconcile": "17 3 * * *"}
+SCHEDULES = {
+    "sweep": "*/5 * * * *",
+    "reconcile": "17 3 * * *",
+    "back_up": "41 1 * * *",
+    "check_backups": "23 4 * * 0",
+}
 """When a handler is called, in UTC."""
 ATTEMPTS = 5
 """Tries of one wake-up. The sweep runs what is still due after the last."""
@@ -79,7 +84,7 @@ class Jobs(pulumi.ComponentResource):
         )
         for handler, schedule in SCHEDULES.items():
             gcp.cloudscheduler.Job(
-                handler,
+                handler.replace("_", "-"),
                 region=config.region,
                 schedule=schedule,
                 time_zone="Etc/UTC",

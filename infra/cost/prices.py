@@ -102,6 +102,8 @@ GOOGLE = Tier(
             "cloud.google.com/stackdriver/pricing, /vpc/network-pricing",
             "2026-10-06",
             ("logs", "GiB", 50, 0.50, 1, GO),
+            ("checks from outside", "executions", 1 * M, 0.30, K, GO),
+            ("numbers from logs", "MiB", 150, 0.258, 1, GO),
             ("answers sent out", "GiB", 1, 0.12, 1, GO),
         ),
     ),

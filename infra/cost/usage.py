@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from declarations import DEPLOYED, FREE
+from infra.watching.metrics import METRICS
 
 GIB = 1024**3
 
@@ -46,6 +47,10 @@ SWEEPS = 30 * 24 * 12
 SWEEP_SECONDS = 5.0
 SCHEDULES = 3
 """The sweep, the nightly reconcile, the daily backup."""
+CHECKS = 30 * 24 * 12 * 3
+"""A month's: every five minutes, from three places (infra/components/watching.py)."""
+NUMBERS_MIB = sum(80 if metric.value else 8 for metric in METRICS) * 30 * 1440 / 1024**2
+"""A month's, as if each metric had a point every minute: 8 bytes, or 80 with its distribution."""
 SECRET_LIFE_MINUTES = 5
 """A process reads a rotating secret that often; the sweep is the only one that does so all month."""
 
@@ -72,6 +77,8 @@ def amounts(load: Load, given: Assumptions) -> Mapping[str, float]:
         "images": len(DEPLOYED) * 0.12,
         "archives and backups": given.backup_days * (stores_gb + postgres_gb) * 0.3,
         "logs": calls * given.log_kb_per_call * 1000 / GIB,
+        "checks from outside": CHECKS,
+        "numbers from logs": NUMBERS_MIB,
         "answers sent out": calls * given.answer_kb * 1000 / GIB,
         "edge requests": calls,
         "edge requests of the busiest day": calls / 30 * given.busiest_day,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from types import FrameType
 
-from infra.local import accounts, inspection, lifecycle, lock, mails, rotation, smoke, workshop
+from infra.local import accounts, inspection, lifecycle, lock, mails, restore, rotation, smoke, workshop
 from infra.local.install import install
 from infra.local.places import DEFAULT_ROOT, Places
 from infra.local.progress import Progress
@@ -39,6 +39,7 @@ UNLOCKED: dict[str, Command] = {
     "status": lambda places, _progress, _given: inspection.status(places),
     "logs": lambda places, _progress, given: inspection.logs(places, given.part, follow=given.follow),
     "mail": lambda places, _progress, given: mails.show(places, given.to),
+    "restore": lambda places, progress, given: restore.restore(places, progress, given.workspace, given.until),
     "smoke": lambda places, _progress, given: smoke.smoke(places, given.url, given.key),
     "engine": lambda places, progress, _: workshop.build_engine(places, progress),
     "test": lambda places, progress, given: workshop.test(places, progress, given.arguments),
@@ -99,6 +100,9 @@ def parse(words: list[str]) -> argparse.Namespace:
             command.add_argument("--state", default=os.environ.get("STATE", ""))
         elif name == "revive":
             command.add_argument("--job", default=os.environ.get("JOB", ""))
+        elif name == "restore":
+            command.add_argument("--workspace", default=os.environ.get("WORKSPACE", ""))
+            command.add_argument("--until", default=os.environ.get("UNTIL", ""))
         elif name == "rotate":
             command.add_argument("--secret", default=os.environ.get("SECRET", ""))
         elif name == "mail":

@@ -48,7 +48,7 @@ def charts(facts: Facts) -> tuple[Chart, ...]:
             "Work behind",
             {
                 _shows(name): f"sum(increase({counted(name)}[15m]))"
-                for name in ("sweeps", "jobs_dead", "backups_failed")
+                for name in ("sweeps", "jobs_dead", "backups_failed", "restores_failed")
             },
         ),
         Chart(

@@ -86,6 +86,7 @@ SWEEP = "functions/provisioning/sweep.py"
 JOBS = "functions/provisioning/jobs.py"
 PIPELINE = "functions/core/http.py"
 SETTLING = "functions/billing/settling.py"
+BACKUPS = "functions/provisioning/backups"
 SWEPT = Is(("The sweep is done.",))
 
 METRICS = (
@@ -128,9 +129,15 @@ METRICS = (
     ),
     LogMetric(
         name="backups_failed",
-        shows="backups that failed",
-        logged_by="",  # not made yet; whatever makes them says `backup: failed`
-        where={"backup": Is(("failed",))},
+        shows="troubles of backups",
+        logged_by=f"{BACKUPS}/taking.py",
+        where={"message": Like("^Backups: ")},
+    ),
+    LogMetric(
+        name="restores_failed",
+        shows="restores tried that failed",
+        logged_by=f"{BACKUPS}/checking.py",
+        where={"message": Like("^The check of backups failed")},
     ),
     LogMetric(
         name="webhooks_failed",

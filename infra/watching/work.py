@@ -51,10 +51,11 @@ def work() -> tuple[Rule, ...]:
             name="backup",
             title="A backup failed",
             severity=Severity.ERROR,
-            query=some("backups_failed", "1h"),
-            happened="A backup did not come to its end.",
-            matters="What is written from now on could not be restored; the backups of earlier days are there.",
-            first="Look at the line with `backup: failed`, mend the cause, and start the backup anew. It carries on.",
+            query=f"({some('backups_failed', '1h')}) or ({some('restores_failed', '1h')})",
+            happened="A backup was not made whole, or the newest one could not be restored when that was tried.",
+            matters="What was written since the last good one could not be brought back.",
+            first="Look at the line “Backups: ...” or “The check of backups failed: ...”, mend the cause, and let the "
+            "job of Cloud Scheduler run again: a backup carries on where it stopped.",
         ),
     )
 

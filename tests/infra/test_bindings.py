@@ -15,8 +15,8 @@ OWNERS: dict[str, type[Settings]] = {
     **{function.name: function.settings for function in DEPLOYED},
     "the operator": ProvisioningSettings,
 }
-OFFERED = ("OIDC_CALLER", "TASKS_URL")
-"""Those whose values come from functions that are there already (infra/__main__.py)."""
+OFFERED = ("BACKUP_BUCKET", "OIDC_CALLER", "TASKS_URL")
+"""Those whose values come from what is made between the functions (infra/__main__.py)."""
 
 PARTS = ("config", "keys", "control_plane", "people", "limiter", "store", "billing")
 
@@ -30,7 +30,7 @@ class _Anything:
     def __getattr__(self, name: str) -> Any:
         if name in ("smtp_port", "databases_most"):
             return 25
-        if name in ("all", "newest", "url") and self._path in ("keys", "control_plane"):
+        if name in ("all", "newest", "url", "session_url") and self._path in ("keys", "control_plane"):
             return lambda owner: f"{self._path}.{name}({owner})"
         return f"{self._path}.{name}"
 

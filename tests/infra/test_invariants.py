@@ -18,6 +18,7 @@ ROLES = {
     "roles/logging.logWriter",
     "roles/run.invoker",
     "roles/secretmanager.secretAccessor",
+    "roles/storage.objectCreator",
     "roles/storage.objectViewer",
 }
 
@@ -67,6 +68,8 @@ def test_who_runs_may_not_build(real: Graph) -> None:
         runner = f"serviceAccount:{function.name}-run@project.iam.gserviceaccount.com"
         wakes = "TASKS_URL" in {variable.name for variable in function.settings.variables()}
         more = {"roles/cloudtasks.enqueuer", "roles/iam.serviceAccountUser"} if wakes else set[str]()
+        if "BACKUP_BUCKET" in {variable.name for variable in function.settings.variables()}:
+            more |= {"roles/storage.objectCreator", "roles/storage.objectViewer"}  # neither may delete or overwrite
         roles = {grant["role"] for grant in _grants(real) if grant["member"] == runner}
         assert roles == {"roles/secretmanager.secretAccessor"} | more, function.name
 
@@ -75,7 +78,7 @@ def test_only_the_caller_of_jobs_invokes_provisioning(real: Graph) -> None:
     caller = "jobs-call@project.iam.gserviceaccount.com"
     assert real.one("ServiceIamMember", "provisioning-invoker")["member"] == f"serviceAccount:{caller}"
     audience = "https://provisioning-abc.a.run.app"
-    for target in (real.one("Queue", "jobs")["httpTarget"], real.one("Job", "sweep")["httpTarget"]):
+    for target in (real.one("Queue", "jobs")["httpTarget"], *(job["httpTarget"] for job in real.of("Job"))):
         assert target["oidcToken"] == {"serviceAccountEmail": caller, "audience": audience}
     service = real.one("Function", "provisioning")["serviceConfig"]["environmentVariables"]
     assert service["OIDC_CALLER"] == caller

@@ -190,6 +190,7 @@ STORIES = (
     Story(rule="jobs", told="one is given up", series=[lines("jobs_dead", [30], until=90)], fires=30),
     Story(rule="jobs", told="none is", series=[lines("jobs_dead", [], until=90)], fires=None),
     Story(rule="backup", told="one fails", series=[lines("backups_failed", [30], until=90)], fires=30),
+    Story(rule="backup", told="a restore fails", series=[lines("restores_failed", [30], until=90)], fires=30),
     Story(rule="backup", told="none fails", series=[], fires=None),
     Story(rule="databases", told="80 of 100", series=databases(many=80), fires=5),
     Story(rule="databases", told="79 of 100", series=databases(many=79), fires=None),

@@ -21,6 +21,7 @@ from infra.local.go import Program
 from infra.local.places import REPO, Places
 from infra.local.progress import Progress
 from infra.local.trouble import Trouble
+from infra.providers.schema import Schema
 
 FOLDER = REPO / ".github" / "workflows"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}
@@ -74,7 +75,7 @@ def test_no_workflow_may_do_anything_and_each_job_says_what_it_may() -> None:
         ("stack", "pulumi", "id-token"),  # and those that call it
         ("deploy", "staging", "id-token"),
         ("deploy", "production", "id-token"),
-        ("rollback", "up", "id-token"),
+        ("rollback", "apply", "id-token"),
         ("drift", "look", "id-token"),
         ("preview-real", "preview", "id-token"),
         ("drift", "tell", "issues"),
@@ -138,6 +139,7 @@ def test_deploys_are_never_cut_off_and_previews_are() -> None:
     applying = ALL["stack"]["jobs"]["pulumi"]["concurrency"]
     assert applying["cancel-in-progress"] is False
     assert applying["group"].startswith("stack-${{ inputs.stack }}-"), "two of one stack take turns, whoever calls"
+    assert "(inputs.command == 'up' || inputs.command == 'rollback') && 'up'" in applying["group"]
 
 
 def test_production_waits_for_the_tests_and_for_staging() -> None:
@@ -146,7 +148,8 @@ def test_production_waits_for_the_tests_and_for_staging() -> None:
     assert "!failure()" in production["if"]
     assert "needs.test.result == 'success'" in production["if"]
     assert production["with"]["environment"] == "production"
-    assert ALL["stack"]["jobs"]["smoke"]["needs"] == "pulumi"
+    smoke = ALL["stack"]["jobs"]["smoke"]
+    assert (smoke["needs"], smoke["if"]) == ("pulumi", "inputs.command == 'up' || inputs.command == 'rollback'")
 
 
 def test_only_what_reads_runs_at_night_and_for_a_branch() -> None:
@@ -154,10 +157,15 @@ def test_only_what_reads_runs_at_night_and_for_a_branch() -> None:
     assert commands == {
         ("deploy", "staging"): "up",
         ("deploy", "production"): "up",
-        ("rollback", "up"): "up",
+        ("rollback", "apply"): "rollback",
         ("drift", "look"): "drift",
         ("preview-real", "preview"): "preview",
     }
+
+
+def test_what_a_rollback_leaves_alone_is_there() -> None:
+    """A name that nothing has would exclude nothing, and the rollback be refused."""
+    assert Schema.token == "memorygraph:postgres:Schema"
 
 
 def test_the_real_stack_has_the_engine_that_the_rehearsal_has() -> None:
@@ -299,6 +307,7 @@ def test_a_rollback_finds_releases_of_main_only(folder: Path) -> None:
     ("command", "words"),
     [
         ("up", ["up", "--yes", "--skip-preview", "--refresh"]),
+        ("rollback", ["up", "--yes", "--skip-preview", "--refresh", "--exclude", "**memorygraph:postgres:Schema**"]),
         ("preview", ["preview", "--diff"]),
         ("drift", ["preview", "--diff", "--refresh", "--expect-no-changes"]),
     ],

@@ -433,7 +433,14 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    workspace uuid := (SELECT w.id FROM app.workspaces w WHERE w.stripe_customer = record_dispute.customer);
+    workspace uuid := coalesce(
+        (SELECT w.id FROM app.workspaces w WHERE w.stripe_customer = record_dispute.customer),
+        ( -- of a customer that was deleted since
+            SELECT e.workspace_id FROM app.stripe_events e
+            WHERE e.customer = record_dispute.customer AND e.workspace_id IS NOT NULL
+            ORDER BY e.received_at DESC LIMIT 1
+        )
+    );
 BEGIN
     INSERT INTO app.disputes AS d (id, customer, workspace_id, status, amount_cents)
     VALUES (dispute, record_dispute.customer, workspace, record_dispute.status, record_dispute.amount_cents)

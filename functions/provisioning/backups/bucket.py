@@ -19,7 +19,6 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from core.adapters.google import Metadata
 from core.adapters.http1 import HttpAnswer, HttpClient, HttpError
 from core.problems import Internal, NotFound, Unavailable
 
@@ -28,6 +27,18 @@ CONNECT_SECONDS = 2.0
 SECONDS = 60.0
 """For one object, which has 8 MB or little more (archive.PART_BYTES)."""
 PAGE = 1000
+
+
+class Tokens(Protocol):
+    """Who we are to Google: `core.adapters.google.Metadata` is one."""
+
+    async def access_token(self) -> str:
+        """Raises: Unavailable."""
+        ...
+
+    def forget(self) -> None:
+        """Ask anew next time: the token was refused."""
+        ...
 
 
 class Bucket(Protocol):
@@ -53,8 +64,8 @@ class GoogleBucket:
         url: its address without a trailing slash; empty: Google's own.
     """
 
-    def __init__(self, client: HttpClient, metadata: Metadata, bucket: str, url: str = "") -> None:
-        self._client, self._metadata = client, metadata
+    def __init__(self, client: HttpClient, tokens: Tokens, bucket: str, url: str = "") -> None:
+        self._client, self._tokens = client, tokens
         self._url, self._bucket = url.rstrip("/") or GOOGLE, quote(bucket, safe="")
 
     async def write(self, name: str, content: bytes) -> None:
@@ -92,7 +103,7 @@ class GoogleBucket:
 
     async def _ask(self, method: str, path: str, content: bytes = b"") -> HttpAnswer:
         for last in (False, True):
-            token = await self._metadata.access_token()
+            token = await self._tokens.access_token()
             headers = {"Authorization": f"Bearer {token}"}
             if method == "POST":
                 headers["Content-Type"] = "application/octet-stream"
@@ -104,7 +115,7 @@ class GoogleBucket:
                 raise Unavailable("Cloud Storage does not answer.", part="storage") from error
             if answer.status != 401:
                 break
-            self._metadata.forget()
+            self._tokens.forget()
             if last:
                 raise Unavailable("Cloud Storage takes no token of ours.", part="storage")
         if answer.status in (408, 429) or answer.status >= 500:

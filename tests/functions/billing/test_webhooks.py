@@ -200,6 +200,16 @@ async def test_a_dispute_is_told_and_shown_until_it_ends(world: World) -> None:
     assert (await world.body(ada))["plan"] == "pro"
 
 
+async def test_a_dispute_of_a_customer_that_was_deleted_is_its_workspaces(world: World) -> None:
+    ada, customer = await world.payer()
+    world.stripe.disputes["dp_1"] = Dispute(id="dp_1", customer=customer, status="needs_response", amount_cents=800)
+    world.stripe.customers[customer].deleted = True
+    await world.deliver(world.event("customer.deleted", customer, customer))
+    assert world.workspace(ada.workspace)[2] is None
+    await world.deliver(world.event("charge.dispute.created", "dp_1"))
+    assert (await world.body(ada))["disputed"] is True
+
+
 async def test_a_refund_is_told_once_for_each_event(world: World) -> None:
     _, customer = await world.payer()
     event = world.event("charge.refunded", "ch_1", customer)

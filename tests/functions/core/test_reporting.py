@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 import subprocess
 import sys
@@ -28,8 +29,11 @@ from core.problems import Internal, Invalid, Unavailable
 from core.reporting import Reporter, scrub
 from core.settings import Secret, SettingsError
 from declarations import MEMORIES, PREFIX, VERSION, Access, Function, MemoriesSettings, Route
+from provisioning import ceiling, grace, misplaced, quotas, renewals, usage
+from provisioning.backups import taking
 from provisioning.jobs import GaveUp, Runner
 from provisioning.outbox import Job
+from provisioning.sweep import sweep
 from tests.functions.asgi import REQUEST_ID, Answer, call
 from tests.functions.twins import SETTINGS, FakeClock, Gate
 
@@ -370,3 +374,33 @@ async def test_a_job_with_a_fault_is_told_with_its_kind(sink: Sink, error: Excep
     events = sink.events()
     assert [event["tags"] for event in events] == [{"kind": "send_mail", "function": "provisioning"}] * reports
     assert [text for text in PLANTED if text in json.dumps(events)] == []
+
+
+class Down:
+    """Parts of which none answers."""
+
+    def __getattr__(self, _name: str) -> Down:
+        return self
+
+    def __call__(self, *_: Any) -> None:
+        raise Unavailable("x", part="all")
+
+
+async def test_a_step_of_the_sweep_with_a_fault_is_told(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any) -> None:
+        raise ValueError(TEXT)
+
+    async def refuses(*_: Any) -> None:
+        raise Unavailable("x", part="all")
+
+    for module in (renewals, usage, quotas, grace, misplaced, ceiling, taking):
+        for name in vars(module):
+            if inspect.iscoroutinefunction(vars(module)[name]):
+                monkeypatch.setattr(module, name, fails if (module, name) == (usage, "measure") else refuses)
+    outbox: Any = OneJob()
+    outbox.jobs.clear()
+    down: Any = Down()
+    runner = Runner(outbox, {}, linger_seconds=0.0, reporter=Reporter(sink.dsn, "provisioning"))
+    said = await sweep(down, runner)
+    assert said["measured"] == said["counted"] == "failed"
+    assert [event["tags"]["kind"] for event in sink.events()] == ["sweep: measured"]

@@ -57,7 +57,8 @@ async def test_all_of_it_in_a_new_place(
     served: World, rebuilt: World, clients: Clients, bucket: MemoryBucket, new_place: ControlPlaneUrls
 ) -> None:
     free, pro = await clients.fill("free"), await clients.fill("pro")
-    auth = "CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, upper text GENERATED ALWAYS AS (upper(email)) STORED)"
+    made = "upper text GENERATED ALWAYS AS (upper(email)) STORED"
+    auth = f"CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, {made})"
     for world in (served, rebuilt):
         world.owner.run("CREATE SCHEMA auth")
         world.owner.run(auth)

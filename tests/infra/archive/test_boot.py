@@ -18,6 +18,7 @@ HEALTH = f"{PREFIX}/health"
 ALIVE = {
     "memories": (HEALTH, 200, "healthy"),
     "accounts": (f"{PREFIX}/auth/verify", 401, "No API key was sent"),
+    "billing": (f"{PREFIX}/billing", 401, "No API key was sent"),
     "provisioning": ("/health", 200, "healthy"),
 }
 """What each answers without a store: target, status, and a part of the body."""
