@@ -20,9 +20,9 @@ from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
 
 from core.problems import Unavailable
+from core.rotation import SecretSource
 from core.settings import Secret
 from provisioning.letters import Letter
-from provisioning.rotation import SecretSource
 
 ANSWER_SECONDS = 10.0
 SEND_SECONDS = 30.0

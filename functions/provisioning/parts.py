@@ -11,10 +11,11 @@ from billing.ports import Payments
 from billing.selling import sells
 from billing.settling import Settler
 from billing.stripe.payments import StripePayments
-from core import bootstrap
+from core import bootstrap, rotation
 from core.bootstrap import ProvisioningTools, SystemClock
 from core.outdated import Outdated
 from core.ports import Clock, StoreAddress
+from core.rotation import SecretSource
 from declarations import ProvisioningFunctionSettings, Store
 from memories.stores.by_kind import StoresByKind
 from memories.stores.ports_move import MovableStore, MovableStores
@@ -22,14 +23,12 @@ from memories.stores.postgres import PostgresStores
 from memories.stores.postgres.moves import PostgresMovables
 from memories.stores.sqlite import SqliteStores
 from memories.stores.sqlite.moves import SqliteMovables
-from provisioning import rotation
 from provisioning.backups import tools as backup_tools
 from provisioning.backups.tools import Backups
 from provisioning.counters import Counters
 from provisioning.ledger import Ledger
 from provisioning.mailer import Mailer
 from provisioning.outbox import Outbox
-from provisioning.rotation import SecretSource
 from provisioning.service import stores_of
 from provisioning.stores import Stores
 from provisioning.users import Users

@@ -20,10 +20,10 @@ from core.adapters.postgres import StatementRefused
 from core.admission import LEASE_SECONDS, SHARED_SECONDS
 from core.bootstrap import ProvisioningTools, SystemClock
 from core.problems import Conflict, Internal, Invalid, NotFound
+from core.rotation import Fixed, SecretSource
 from declarations import PLANS, SCOPES, ProvisioningSettings, Store, StoreOpeningSettings
 from provisioning.outbox import Outbox
 from provisioning.placements import Placements
-from provisioning.rotation import Fixed, SecretSource
 from provisioning.stores import Stores
 from provisioning.turso import Turso
 

@@ -10,8 +10,8 @@ import orjson
 
 from core.adapters.http1 import HttpClient, HttpError
 from core.problems import Internal, Unavailable
+from core.rotation import SecretSource
 from core.settings import Secret
-from provisioning.rotation import SecretSource
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 20.0

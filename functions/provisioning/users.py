@@ -9,7 +9,7 @@ import uuid
 
 from core.adapters.http1 import HttpClient, HttpError
 from core.problems import Internal, Unavailable
-from provisioning.rotation import SecretSource
+from core.rotation import SecretSource
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 10.0

@@ -18,8 +18,8 @@ from infra.providers.resources import Schema, SupabaseProject
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """`url(reader)` is the secret database URL of a reader's own role, through the transaction pooler, `session_url` the
-    same through the session pooler; `ref` names the project."""
+    """`url(reader)` is the secret database URL of a reader's own role, through the transaction pooler, `session_url` is
+    the same through the session pooler; `ref` names the project."""
 
     ref: pulumi.Output[str]
 

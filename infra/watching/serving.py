@@ -31,7 +31,7 @@ def serving(facts: Facts) -> tuple[Rule, ...]:
             name="uptime",
             title="The API is not reachable",
             severity=Severity.CRITICAL,
-            query=f"avg(avg_over_time({passed}[10m])) < 0.7",
+            query=f"avg(avg_over_time({passed}[10m])) < 0.5",
             happened=f"https://{facts.host} answered fewer than half of the health checks of the last ten minutes.",
             matters="Clients are not served: the edge, the function `memories`, or the way to them is down.",
             first="Ask for /api/v1/health yourself. Error 1027 is the edge's limit of requests; a 503 with our JSON is "

@@ -312,6 +312,19 @@ async def test_what_was_planned_is_taken_back(world: World) -> None:
     assert subscription.status is Status.ACTIVE
 
 
+async def test_what_was_taken_back_is_not_done_again_by_its_key(world: World) -> None:
+    """Stripe answers a key that it knows as before, and does nothing: whoever ends a plan must not believe it ends."""
+    ada, _ = await subscribed(world)
+    billing, asker = service(world), world.asker(ada)
+    assert (await billing.change_plan(asker, FREE, "one"))["cancel_at"] is not None
+    await billing.change_plan(asker, PRO, "two")
+    with pytest.raises(Conflict, match="taken back"):
+        await billing.change_plan(asker, FREE, "one")
+    assert (await billing.change_plan(asker, FREE, "three"))["cancel_at"] is not None
+    with pytest.raises(Conflict, match="taken back"):
+        await billing.change_plan(asker, PRO, "two")
+
+
 async def test_who_pays_for_nothing_has_nothing_to_change(world: World) -> None:
     ada = await world.sign_in("ada@example.com", store=False)
     billing, asker = service(world), world.asker(ada)

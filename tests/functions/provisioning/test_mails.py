@@ -16,6 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from core.problems import Unavailable
+from core.rotation import Fixed
 from core.settings import Secret
 from provisioning import letters, mailer, posting
 from provisioning.jobs import GaveUp
@@ -23,7 +24,6 @@ from provisioning.letters import Letter, LetterRefused
 from provisioning.mailer import Mailer, MailRefused
 from provisioning.outbox import Job
 from provisioning.parts import Parts
-from provisioning.rotation import Fixed
 from tests.functions.provisioning import world as worlds
 from tests.functions.provisioning.world import World
 

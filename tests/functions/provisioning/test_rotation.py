@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from core import rotation
 from core.adapters.secrets import RotatingSecret
 from core.problems import Unavailable
+from core.rotation import Fixed, Rotating
 from core.secret_names import secret_id, secrets_prefix
 from core.settings import Secret
-from provisioning import parts, rotation
-from provisioning.rotation import Fixed, Rotating
+from provisioning import parts
 from tests.functions.provisioning.world import settings
 
 
