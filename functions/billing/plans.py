@@ -42,6 +42,20 @@ def step(projection: Projection, wanted: Plan) -> tuple[Step, Subscription]:
     return (Step.NOTHING if _comes(subscription, wanted) else Step.SCHEDULE), subscription
 
 
+def check_done(what: Step, *, ends: bool, planned: bool) -> None:
+    """After a step. Stripe answers a key that it knows as it did before, and does nothing.
+
+    Args:
+        ends: whether the plan ends with its period now.
+        planned: whether that or something else is planned.
+
+    Raises:
+        Conflict: it is as if it had not been done.
+    """
+    if (what is Step.END and not ends) or (what is Step.KEEP and planned):
+        raise Conflict("This Idempotency-Key was used for a change that was taken back since. Use a new one.")
+
+
 def paid_for(projection: Projection) -> tuple[Plan, Subscription]:
     """The plan that a workspace pays for, and how.
 

@@ -126,7 +126,10 @@ class BillingService:
                 await self._ledger.note(asker, "change_asked", detail)
             await self._take(what, subscription, plan, payer, _key("plan", payer, wish))
         held = plans.paid_for(now)[0]
-        return await self._settled(asker, customer, plans.note(held, plan, payer.seats, subscription.period_end))
+        body = await self._settled(asker, customer, plans.note(held, plan, payer.seats, subscription.period_end))
+        ends = body["cancel_at"] is not None
+        plans.check_done(what, ends=ends, planned=ends or body["next_at"] is not None)
+        return body
 
     async def keep_plan(self, asker: Asker) -> Body:
         """Take back what was planned for the end of the period.

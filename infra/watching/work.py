@@ -20,7 +20,7 @@ def work() -> tuple[Rule, ...]:
             name="sweep",
             title="The sweep is silent",
             severity=Severity.ERROR,
-            query=f"(sum(increase({sweeps}[{window}])) < 0) or absent_over_time({sweeps}[{window}])",
+            query=f"(sum(increase({sweeps}[{window}])) < 0.5) or absent_over_time({sweeps}[{window}])",
             minutes=SILENT_MINUTES // 2,
             happened=f"The sweep, due every five minutes, has not come to its end for {SILENT_MINUTES} minutes.",
             matters="Nobody counts use, renews tokens, ends grace or finds lost jobs; and several of these rules live "
