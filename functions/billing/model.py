@@ -29,7 +29,8 @@ class Subscription:
     `item` is the id of its one item and `lookup_key` what the item's price is called (None: it has none). `cancel_at`
     is set when it will end. `next_lookup_key` and `next_at` are what its schedule says comes next. `unpaid_since` is
     when the first of its invoices was made that somebody tried to pay in vain since one was paid, while one is due.
-    `ever_paid` is False when none of its invoices ever was, as when a bank debit bounces by which it began.
+    `ever_paid` is False when none of its invoices ever was, as when a bank debit bounces by which it began; until that
+    arrives or bounces it is `pending`, and incomplete.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Subscription:
     next_at: datetime | None = None
     unpaid_since: datetime | None = None
     ever_paid: bool = True
+    pending: bool = False
     latest_invoice: str | None = None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum, auto
 
-from billing.model import Projection, Status, Subscription
+from billing.model import Customer, Projection, Status, Subscription
 from core.problems import Conflict, Invalid
 from declarations import FREE, PAID, PLANS_BY_PRICE, Plan
 
@@ -69,12 +69,17 @@ def paid_for(projection: Projection) -> tuple[Plan, Subscription]:
     return projection.plan, projection.paid
 
 
-def check_unpaid(projection: Projection) -> None:
+def check_unpaid(projection: Projection, customer: Customer) -> None:
     """Before something is sold.
 
     Raises:
-        Conflict: the workspace pays for something already.
+        Conflict: the workspace pays for something already, or has paid by what takes days.
     """
+    if any(one.pending for one in customer.subscriptions):
+        raise Conflict(
+            "A payment for this workspace is on its way, and takes some days, so that nothing else is sold meanwhile. "
+            "The plan begins when it arrives."
+        )
     if projection.plan is None:
         raise unknown()
     if projection.paid is not None:

@@ -175,7 +175,7 @@ class BillingService:
             found: Customer = await self._payments.customer(customer)
             if found.deleted:
                 return None
-            plans.check_unpaid(project(found, self._clock.now()))
+            plans.check_unpaid(project(found, self._clock.now()), found)
             await self._ledger.note(asker, "checkout_asked", {"plan": plan.name, "seats": seats})
             return await self._payments.open_checkout(
                 customer, payer.workspace, plan, seats, self._site_url, _key("checkout", payer, wish)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -261,3 +262,16 @@ def test_facts_of_the_tests_are_those_of_the_stack(watched: Graph) -> None:
     assert "provisioning" in {function.name for function in DEPLOYED} - set(FACTS.functions)
     assert (work.DATABASES_SHARE, work.EDGE_SHARE, parts.PART_FLOOR) == (0.8, 0.7, 5)
     assert any("service_name" in query(policy)["query"] for policy in watched.of("AlertPolicy"))
+
+
+def test_the_target_is_what_its_arithmetic_leaves() -> None:
+    text = (REPO / "docs/availability.md").read_text()
+    reckoned = [float(share) / 100 for share in re.findall(r"^\| [A-Z][^|]+\| \*?([\d.]+)%\*? \|", text, re.MULTILINE)]
+    free, paid = math.prod(reckoned), math.prod(reckoned[:3])
+    assert len(reckoned) == 4
+    for product in (free, paid):
+        assert f"**{product:.2%}**" in text
+        assert f"{(1 - product) * 43_200:.0f} minutes" in text
+    assert f"{0.005 * 43_200:.0f} may be lost" in text
+    for name in re.findall(r"\| `([a-z-]+)`(?:, `([a-z-]+)`)? \|", text):
+        assert set(name) - {""} <= {rule.name for rule in rules(FACTS)}

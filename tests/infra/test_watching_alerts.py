@@ -214,8 +214,9 @@ STORIES = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def engine() -> None:
-    PROMQL.build(PLACES, Progress(quiet=True))
+def engine(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It is built once for all checkouts (infra/local/go.py), in some 20 seconds; its log is nobody's."""
+    PROMQL.build(Places.of(str(tmp_path_factory.mktemp("root"))), Progress(quiet=True))
 
 
 @pytest.fixture(scope="module")

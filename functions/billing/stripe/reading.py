@@ -55,10 +55,11 @@ def read_subscription(found: Json, schedule: Json | None, invoices: list[Json]) 
     item = _item(found)
     period_end = moment(item.get("current_period_end") or found["created"])
     next_lookup_key, next_at = _next(schedule) if schedule else (None, None)
+    pending = _awaits_first_payment(found)
     return Subscription(
         id=found["id"],
         item=item.get("id", ""),
-        status=Status.INCOMPLETE if _awaits_first_payment(found) else status_of(found["status"]),
+        status=Status.INCOMPLETE if pending else status_of(found["status"]),
         lookup_key=(item.get("price") or {}).get("lookup_key"),
         seats=item.get("quantity") or 0,
         created=moment(found["created"]),
@@ -70,6 +71,7 @@ def read_subscription(found: Json, schedule: Json | None, invoices: list[Json]) 
         unpaid_since=_unpaid_since(invoices),
         ever_paid=not invoices or any(invoice["status"] == "paid" for invoice in invoices),
         latest_invoice=id_of(found.get("latest_invoice")),
+        pending=pending,
     )
 
 

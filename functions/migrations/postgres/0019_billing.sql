@@ -315,8 +315,8 @@ BEGIN
                 changes := changes || format('job: move_store to %s', facts ->> 'store');
             END IF;
         END IF;
-        IF after.live AND after.seats <> (CASE WHEN after.by_seat THEN crowd ELSE 1 END) AND facts ->> 'plan' IS NOT NULL
-            AND NOT EXISTS (
+        IF after.live AND after.seats <> (CASE WHEN after.by_seat THEN crowd ELSE 1 END)
+            AND facts ->> 'plan' IS NOT NULL AND NOT EXISTS (
                 SELECT FROM app.jobs j
                 WHERE j.kind = 'sync_seats' AND j.subject = held.id AND j.state IN ('waiting', 'running')
             ) THEN

@@ -2,9 +2,9 @@
 --
 --   backup         may read every table of both schemas and write none of them; makes tables in `scratch`, in a
 --                  transaction that is rolled back (functions/provisioning/backups/checking.py)
---   provisioning   app.hold_backup .. app.list_erased
+--   provisioning   the functions of this file that begin, note and list
 --
--- Who adds a table later adds to its migration: SELECT app.open_to_backup('app.NAME'). A test compares.
+-- Who adds a table later adds to its migration what the end of this file does for those before. A test compares.
 --
 -- Run like 0001.
 
@@ -26,25 +26,23 @@ CREATE SCHEMA scratch;
 REVOKE ALL ON SCHEMA scratch FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA scratch TO backup;
 
--- Let `backup` read a table, whatever row-level security says to others. For its owner, in a migration.
-CREATE FUNCTION app.open_to_backup(name regclass)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+-- The provider's own table, which has no row-level security: which migrations a backup was made with. It is not there
+-- when this runs alone.
+DO $$
 BEGIN
-    EXECUTE format('GRANT SELECT ON %s TO backup', name);
-    EXECUTE format('CREATE POLICY for_backup ON %s FOR SELECT TO backup USING (true)', name);
+    IF to_regclass('app.schema_migrations') IS NOT NULL THEN
+        GRANT SELECT ON app.schema_migrations TO backup;
+    END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION app.open_to_backup(regclass) FROM PUBLIC;
-
--- The provider's own table, which has no row-level security: which migrations a backup was made with.
-GRANT SELECT ON app.schema_migrations TO backup;
 
 -- Who may sign in, of Supabase Auth: its tables are not ours, but `postgres`, who runs this, may read them. Nothing
--- where there is no such schema.
-CREATE FUNCTION app.export_auth(name text)
+-- where there is no such schema. Not in `app`, where all is app_owner's, who may not.
+CREATE SCHEMA backup;
+REVOKE ALL ON SCHEMA backup FROM PUBLIC;
+GRANT USAGE ON SCHEMA backup TO backup;
+
+CREATE FUNCTION backup.export_auth(name text)
 RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -58,8 +56,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION app.export_auth(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION app.export_auth(text) TO backup;
+REVOKE ALL ON FUNCTION backup.export_auth(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION backup.export_auth(text) TO backup;
 
 SET LOCAL ROLE app_owner;
 
@@ -138,7 +136,7 @@ AS $$ UPDATE app.backup_runs r SET control = object WHERE r.id = run AND r.contr
 -- looked for three days. And after seven days it is written anew, since objects end after thirty.
 CREATE FUNCTION app.needs_backup(b app.backup_stores, epoch bigint)
 RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT b.object IS NULL OR b.looked_at IS NULL OR b.error IS NOT NULL OR b.epoch <> needs_backup.epoch
@@ -255,7 +253,8 @@ TO provisioning;
 
 RESET ROLE;
 
--- Whoever runs this has what both owners have (0001, 0002).
+-- What `backup` reads, whatever row-level security says to others. Whoever runs this has what both owners have (0001,
+-- 0002).
 DO $$
 DECLARE
     name regclass;
@@ -263,9 +262,10 @@ BEGIN
     FOR name IN
         SELECT c.oid::regclass FROM pg_class c
         WHERE c.relnamespace IN ('app'::regnamespace, 'memory'::regnamespace) AND c.relkind = 'r'
-            AND c.oid <> 'app.schema_migrations'::regclass
+            AND c.relname <> 'schema_migrations'
     LOOP
-        PERFORM app.open_to_backup(name);
+        EXECUTE format('GRANT SELECT ON %s TO backup', name);
+        EXECUTE format('CREATE POLICY for_backup ON %s FOR SELECT TO backup USING (true)', name);
     END LOOP;
 END
 $$;

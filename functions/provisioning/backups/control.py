@@ -53,7 +53,7 @@ async def write_control(url: Secret, writer: Writer, about: Mapping[str, Any]) -
                 await writer.add(table, orjson.loads(text))
             digests[table] = await digest(database, f"app.{table}")
         for name in AUTH:
-            source = f"app.export_auth('{name.removeprefix('auth.')}')"
+            source = f"backup.export_auth('{name.removeprefix('auth.')}')"
             async for text in database.copy(f"SELECT t::text FROM {source} t"):
                 await writer.add(name, orjson.loads(text))
         migrated = await database.fetch("SELECT coalesce(max(version), 0) FROM app.schema_migrations")

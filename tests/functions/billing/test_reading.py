@@ -79,7 +79,8 @@ def test_of_several_items_ours_counts() -> None:
 def test_what_was_never_paid_for_does_not_run(more: dict[str, Any], status: Status) -> None:
     first = {"id": "in_1", "status": "open", "billing_reason": "subscription_create"}
     found = {"status": "active", "collection_method": "charge_automatically", "latest_invoice": first, **more}
-    assert read_subscription(subscription(**found), None, []).status is status
+    read = read_subscription(subscription(**found), None, [])
+    assert (read.status, read.pending) == (status, status is Status.INCOMPLETE)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,15 @@ async def test_a_payment_that_is_known_at_stripe_only_counts_too(world: World) -
         await service(world).open_checkout(world.asker(ada), PRO, None, "one")
 
 
+async def test_what_is_on_its_way_is_not_paid_for_twice(world: World) -> None:
+    ada, customer = await world.payer()
+    made = world.stripe.subscribe(customer, PRO, status=Status.INCOMPLETE)
+    await service(world).open_checkout(world.asker(ada), PRO, None, "one")  # a card that was declined, say
+    world.stripe.change(made, pending=True)
+    with pytest.raises(Conflict, match="on its way"):
+        await service(world).open_checkout(world.asker(ada), PRO, None, "two")
+
+
 async def test_what_is_no_plan_of_ours_is_not_paid_for_twice(world: World) -> None:
     ada, customer = await world.payer()
     world.stripe.subscribe(customer, "somebody_elses_price")

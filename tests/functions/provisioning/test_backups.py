@@ -225,7 +225,7 @@ async def test_the_role_reads_everything_and_writes_nothing(
     backups: Backups,
     clients: Clients,
 ) -> None:
-    """A table that a later migration made must be opened to it: SELECT app.open_to_backup('app.NAME')."""
+    """A table that a later migration makes must be opened to it there, as at the end of 0021_backups.sql."""
     await clients.fill("pro")
     names = served.owner.run(
         "SELECT c.oid::regclass::text FROM pg_class c"

@@ -25,6 +25,7 @@ from infra.local.cloud.provider.wire import UNKNOWN, plain
 from infra.local.cloud.store import Record
 from infra.local.stack import LOCAL_CONFIG
 from tests.infra import program
+from tests.infra.local.running import Engine, Refused
 from tests.infra.program import Graph
 from tests.infra.test_watching import declared
 
@@ -296,3 +297,30 @@ def test_updates_keep_the_id(watched: Graph, cloud: Cloud, known: dict[str, Kind
         record = make(cloud, known, token, args) if token != CHANNEL else channel
         assert known[token].update(record, args).id == record.id
     assert str(PROJECT_NUMBER) in inputs(watched, BUDGET)["budgetFilter"]["projects"][0]
+
+
+def test_it_is_made_and_shows_no_change_when_asked_again(watched: Graph, engine: Engine) -> None:
+    """Of each type the first two, by the provider itself: as the first `up` does, and the second."""
+    for api in APIS:
+        if engine.read(Service.token, f"memorygraph-local/{api}.googleapis.com") is None:
+            engine.create(Service.token, {"service": f"{api}.googleapis.com"}, name=api)
+    made: list[tuple[str, str]] = []
+    channel = ""
+    for token in (CHANNEL, METRIC, CHECK, ALERT, BOARD, LOGS, AUDIT, BUDGET):
+        for one in [one for one in watched.resources.values() if one.type == token][:2]:
+            args = sent(one)
+            if token == ALERT:
+                args["notificationChannels"] = [channel]
+            if token == BUDGET:
+                args["allUpdatesRule"] = {"monitoringNotificationChannels": [channel]}
+            id_, outputs = engine.create(token, args, name=one.name)
+            made.append((token, id_))
+            channel = outputs["name"] if token == CHANNEL else channel
+            checked, _ = engine.check(token, args, olds=args)
+            assert engine.diff(token, id_, checked, checked) == ([], False)
+            assert engine.read(token, id_) == outputs
+    with pytest.raises(Refused, match="alerting policies use it"):
+        engine.delete(CHANNEL, made[0][1])
+    for token, id_ in reversed(made):
+        engine.delete(token, id_)
+        assert engine.read(token, id_) is None
