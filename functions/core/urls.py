@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from urllib.parse import urlsplit, urlunsplit
 
 _WORKSPACE = "postgres:"
 
@@ -12,9 +13,20 @@ def base_url(host: str) -> str:
 
     No trailing slash. A numeric loopback address is not a vendor's host name, so it gets no exception here.
     """
-    name = host.partition(":")[0].lower().rstrip(".")
-    local = name == "localhost" or name.endswith(".localhost")
-    return f"{'http' if local else 'https'}://{host}"
+    return f"{'http' if is_here(host.partition(':')[0].lower().rstrip('.')) else 'https'}://{host}"
+
+
+def is_here(host: str) -> bool:
+    """Whether a name, in lower case, is this machine's by RFC 6761, whatever its resolver knows of that."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def resolved(url: str) -> str:
+    """The URL for a client that asks the resolver, which need not know the names of this machine."""
+    parts = urlsplit(url)
+    if not is_here(parts.hostname or ""):
+        return url
+    return urlunsplit(parts._replace(netloc=f"127.0.0.1:{parts.port}" if parts.port else "127.0.0.1"))
 
 
 def workspace_url(workspace: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from core.limits import calls_in
 from core.problems import Unavailable
 from core.settings import Secret
+from core.urls import resolved
 
 if TYPE_CHECKING:
     from upstash_redis.asyncio import Redis
@@ -64,7 +65,7 @@ class Counters:
             import httpx
             from upstash_redis.asyncio import Redis
 
-            self._redis = Redis(self._url, self._token.reveal(), rest_retries=0, allow_telemetry=False)
+            self._redis = Redis(resolved(self._url), self._token.reveal(), rest_retries=0, allow_telemetry=False)
             self._redis._http._client.timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         return self._redis
 

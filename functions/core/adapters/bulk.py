@@ -7,7 +7,7 @@ whole by whoever calls. Statements are put together by the caller from names of 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,8 +31,8 @@ class Bulk:
         cursor = await self._connection.execute(statement.encode(), args or None)
         return await cursor.fetchall() if cursor.description else []
 
-    async def copy(self, query: str, args: Sequence[object] = ()) -> AsyncIterator[str]:
-        """The only column of a query, row by row, never all at once."""
+    async def copy(self, query: str, args: Sequence[object] = ()) -> AsyncGenerator[str, None]:
+        """The only column of a query, row by row, never all at once. Close it (`aclosing`) when you stop early."""
         async with (
             self._connection.cursor() as cursor,
             cursor.copy(f"COPY ({query}) TO STDOUT".encode(), args or None) as rows,

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from core.urls import is_here
+
 
 class HttpError(Exception):
     """No usable answer. `sent` is False when the server cannot have acted on the request."""
@@ -199,9 +201,8 @@ def parse_url(url: str) -> tuple[Origin, str]:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("a URL must be http or https, with a host and without a user name")
     host = parts.hostname
-    local = host == "localhost" or host.endswith(".localhost")
     tls = parts.scheme == "https"
-    origin = Origin(tls, host, "127.0.0.1" if local else host, parts.port or (443 if tls else 80))
+    origin = Origin(tls, host, "127.0.0.1" if is_here(host) else host, parts.port or (443 if tls else 80))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not target.isascii() or not target.isprintable() or " " in target or not host.isascii():
         raise ValueError("a URL must be percent-encoded")

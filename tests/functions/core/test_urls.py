@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from core.urls import base_url, workspace_of_url, workspace_url
+from core.urls import base_url, resolved, workspace_of_url, workspace_url
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,19 @@ from core.urls import base_url, workspace_of_url, workspace_url
 )
 def test_only_names_of_this_machine_go_without_tls(host: str, url: str) -> None:
     assert base_url(host) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "there"),
+    [
+        ("http://redis.localhost:8080/a?b=c", "http://127.0.0.1:8080/a?b=c"),
+        ("http://localhost", "http://127.0.0.1"),
+        ("https://redis.upstash.io", "https://redis.upstash.io"),
+        ("http://localhost.evil.example:80", "http://localhost.evil.example:80"),
+    ],
+)
+def test_a_client_that_asks_the_resolver_is_told_where_this_machine_is(url: str, there: str) -> None:
+    assert resolved(url) == there
 
 
 def test_the_url_of_a_workspace_leads_back_to_it() -> None:
