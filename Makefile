@@ -7,15 +7,16 @@ PYTHON ?= python3
 LOCAL_ROOT ?= .local
 PLAN ?= free
 USERS ?= 1000
+STACK ?= prod
 
 RUN = @command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "$(PYTHON) is not here. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $@" >&2; exit 1; }; \
 	exec $(PYTHON) infra/local/bootstrap.py --root "$(LOCAL_ROOT)"
 
-.PHONY: help up down destroy clean status logs mail key revoke jobs revive restore rotate preview refresh smoke test check format engine lock install snapshot export import openapi cost bench
+.PHONY: help up down destroy clean status logs mail key revoke jobs revive restore rotate preview refresh smoke test check format engine lock install snapshot export import openapi cost bench bootstrap-prod
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 up: ## install what is missing, apply the program to the local cloud, print an API URL and a key
 	$(RUN) up
@@ -100,3 +101,6 @@ cost: ## what a month costs (USERS=1000 CALLS=1000000; ARGS="--plot cost.svg", A
 
 bench: ## measure the memories beside peers, write docs/benchmarks.md (ARGS=--quick; ARGS=--help)
 	$(RUN) bench -- $(ARGS)
+
+bootstrap-prod: ## what must exist before the first `pulumi up` for real, and what of it is missing (STACK=staging)
+	$(RUN) bootstrap-prod -- "$(STACK)"

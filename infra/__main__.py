@@ -23,7 +23,9 @@ from infra.components.jobs import Caller, Jobs
 from infra.components.keys import Keys
 from infra.components.limiter import Limiter
 from infra.components.people import People
+from infra.components.pipeline import Pipeline
 from infra.components.store import Store
+from infra.components.watching import Watching
 
 
 def program() -> None:
@@ -72,6 +74,8 @@ def program() -> None:
         if "TASKS_URL" in {variable.name for variable in service.function.settings.variables()}:
             jobs.allow(service)
     Edge("edge", config, domain, services)
+    Watching("watching", config, google, databases_most=store.databases_most)
+    pipeline = Pipeline("pipeline", config, google)
 
     operator = bindings.bind(PROVISIONING.name, ProvisioningSettings)
     pulumi.export("api_url", base_url(config.api_host) + PREFIX)
@@ -82,7 +86,9 @@ def program() -> None:
     pulumi.export("ds", domain.ds)
     pulumi.export("functions", {name: service.url for name, service in services.items()})
     pulumi.export("keys", {**keys.kinds, **billing.kinds})
+    pulumi.export("github", pipeline.told)
     pulumi.export("operator", pulumi.Output.secret(pulumi.Output.all(**operator.plain, **operator.secret)))
+    pulumi.export("restore", backups.told(control_plane, PROVISIONING.name))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ _REFUSALS: dict[str, tuple[type[Problem], str]] = {
         Forbidden,
         f"Workspaces with several people need the {_PLAN} plan. Upgrade on the billing page of your dashboard.",
     ),
+    "MGDUE": (
+        Conflict,
+        "A payment for this workspace is due, so nobody new can join. Its owner can pay it on the billing page; then "
+        "invite again.",
+    ),
     "MGWSM": (Conflict, "You own as many workspaces as one person may. Delete one that is not used."),
     "MGPER": (
         Conflict,

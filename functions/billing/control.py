@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -63,6 +64,10 @@ class ControlBilling:
         open_: bool = await self._ask(call, event.id, event.kind, event.subject, event.customer, event.created)
         return open_
 
+    async def knows(self, customer: str) -> bool:
+        known: bool = await self._ask("knows_customer(%s)", customer)
+        return known
+
     async def end_event(self, event: str, error: str | None) -> None:
         await self._ask("end_event(%s, %s)", event, error)
 
@@ -103,6 +108,12 @@ class ControlBilling:
         statement = "SELECT customer, workspace_id FROM app.list_customers(%s, %s::integer)"
         return [(row[0], row[1]) for row in (await self._send(statement, after, most)).rows]
 
+    async def list_strangers(self) -> set[str]:
+        return {row[0] for row in (await self._send("SELECT customer FROM app.list_strangers()")).rows}
+
+    async def note_strangers(self, customers: Sequence[str]) -> None:
+        await self._ask("note_strangers(%s::text[])", list(customers))
+
     async def list_due(self, now: datetime, most: int) -> list[str]:
         statement = "SELECT customer FROM app.list_due(%s::timestamptz, %s::integer)"
         return [row[0] for row in (await self._send(statement, now, most)).rows]
@@ -121,13 +132,20 @@ class ControlBilling:
             raise problem from None
 
 
-_PAYER = "SELECT workspace_id, plan, seats, customer, customers, email, name FROM"
+_PAYER = "SELECT workspace_id, plan, seats, customer, customers, email, name, owners FROM"
 
 
 def _payer(row: tuple[Any, ...]) -> Payer:
-    workspace, plan, seats, customer, customers, email, name = row
+    workspace, plan, seats, customer, customers, email, name, owners = row
     return Payer(
-        workspace=workspace, plan=plan, seats=seats, customer=customer, customers=customers, email=email, name=name
+        workspace=workspace,
+        plan=plan,
+        seats=seats,
+        customer=customer,
+        customers=customers,
+        email=email,
+        name=name,
+        owners=owners,
     )
 
 

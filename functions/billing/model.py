@@ -68,10 +68,10 @@ class Projection:
     """What a customer's state means for its workspace.
 
     `plan` is None when nothing can be said, because the price is not one of ours: the workspace keeps what it has.
-    `subscription` is the one that counts, or, with the free plan, one whose grace is over; `duplicates` are others,
-    paid for beside it, to be ended and refunded. `overdue` are those whose grace is over, to be ended. `unknown_prices`
-    names subscriptions that grant nothing. `grace_until` is set while a payment is due, and stays when the grace is
-    over.
+    `subscription` is the one that counts (the oldest that runs; else the oldest whose payment is due), or, with the
+    free plan, one whose grace is over; `duplicates` are others, paid for beside it, to be ended and refunded. `overdue`
+    are those whose grace is over, to be ended. `unknown_prices` names subscriptions that grant nothing. `grace_until`
+    is set while a payment is due, and stays when the grace is over.
     """
 
     plan: Plan | None

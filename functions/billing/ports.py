@@ -36,17 +36,25 @@ class Payments(Protocol):
         """
         ...
 
-    async def customer_of(self, event: Event) -> str | None:
-        """Whose the event is, when it does not say so itself (disputes name a charge); None: nobody's."""
+    async def dispute(self, dispute: str) -> Dispute | None:
+        """As it is now; without a customer when its charge is gone. None: it is gone itself."""
         ...
-
-    async def dispute(self, dispute: str) -> Dispute: ...
 
     async def list_customers(self, after: str | None, most: int) -> list[Customer]:
         """Customers that are not deleted, without their subscriptions, in Stripe's order, after one of them."""
         ...
 
     async def create_customer(self, workspace: str, email: str | None, name: str, key: str) -> str: ...
+
+    async def hand_over(self, customer: str, email: str | None, name: str, key: str) -> None:
+        """Somebody else pays from now on: theirs are the name and the address, pages that are open end, and every card
+        goes, so that nothing is charged before they add their own. What is planned stays. The same key again changes
+        nothing once all of it was done, however long ago; one that is deleted is left.
+
+        Raises:
+            problems.Conflict: a page was paid meanwhile.
+        """
+        ...
 
     async def delete_customer(self, customer: str) -> None:
         """It and its subscriptions end at once. One that is gone is deleted."""
@@ -96,7 +104,8 @@ class Payments(Protocol):
         ...
 
     async def set_seats(self, subscription: Subscription, seats: int, key: str) -> None:
-        """From now on, with proration on the next invoice."""
+        """From now on. More are charged at once for what is left of the period (when that fails, a payment is due);
+        what fewer give back is on the next invoice."""
         ...
 
     async def cancel(self, subscription: str, *, refund: bool, key: str) -> int:
@@ -116,6 +125,7 @@ class Payer:
     customers: int  # how many it had before
     email: str | None
     name: str
+    owners: int  # how often it was handed over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +163,16 @@ class Ledger(Protocol):
         """Write down that it came. False: it was handled before."""
         ...
 
+    async def knows(self, customer: str) -> bool:
+        """Whether this customer is a workspace's, or was until it was deleted."""
+        ...
+
     async def end_event(self, event: str, error: str | None) -> None:
         """It was handled, or (with an error) not yet."""
         ...
 
     async def record_dispute(self, dispute: Dispute) -> bool:
-        """Tell the operator; whether that is news."""
+        """Tell the operator; whether that is news. One that is no workspace's is none."""
         ...
 
     async def record_refund(self, event: Event) -> None:
@@ -195,6 +209,14 @@ class Ledger(Protocol):
 
     async def list_customers(self, after: str | None, most: int) -> list[tuple[str, str]]:
         """Customers and their workspaces, by customer, after one of them."""
+        ...
+
+    async def list_strangers(self) -> set[str]:
+        """Customers that are nobody's here and that the operator was told of."""
+        ...
+
+    async def note_strangers(self, customers: Sequence[str]) -> None:
+        """The operator was told of them."""
         ...
 
     async def list_due(self, now: datetime, most: int) -> list[str]:

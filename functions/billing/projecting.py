@@ -32,6 +32,7 @@ def project(customer: Customer, now: datetime) -> Projection:
     ours = [one for one in subscriptions if plan_of(one) is not None]
     overdue = tuple(one for one in ours if _is_overdue(one, now))
     counting = [one for one in ours if one.status in _COUNTING and one not in overdue]
+    counting.sort(key=lambda one: one.status not in _RUNNING)  # who pays anew for what is due keeps what is paid
     unknown = [one for one in subscriptions if plan_of(one) is None and one.status in _COUNTING]
     names = tuple(f"{one.id} ({one.lookup_key or 'without a lookup key'})" for one in unknown)
     if counting:

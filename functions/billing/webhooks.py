@@ -3,8 +3,8 @@
     signature -> written down -> looked at -> handled
 
 It is answered once all of that is done, so what fails is delivered again (for three days), and what was handled is
-answered at once. An event of a customer that is no workspace's is handled by leaving it alone: other programs may sell
-with the same account.
+answered at once. An event of a customer that is no workspace's is handled by leaving it alone, without asking Stripe:
+other programs may sell with the same account.
 """
 
 from __future__ import annotations
@@ -68,19 +68,29 @@ class WebhookService:
         await self._ledger.end_event(event.id, None)
 
     async def _handle(self, event: Event) -> None:
-        customer = await self._payments.customer_of(event)
-        if event.kind.startswith("charge.dispute."):
-            async with self._settler.holding(event.subject):  # fetched later is written later
-                await self._ledger.record_dispute(await self._payments.dispute(event.subject))
-        if customer is None:
-            logs.LOGGER.info("A webhook is about nobody.", extra={"fields": {"event": event.id, "kind": event.kind}})
+        customer = event.customer
+        known = customer is not None and await self._ledger.knows(customer)
+        if event.kind.startswith("charge.dispute.") and (known or customer is None):
+            whose = await self._dispute(event)
+            if customer is None and whose is not None:
+                customer, known = whose, await self._ledger.knows(whose)
+        if customer is None or not known:
+            fields = {"event": event.id, "kind": event.kind, "customer": customer}
+            logs.LOGGER.info("A webhook is about nobody here.", extra={"fields": fields})
             return
         settled = await self._settler.settle(customer)
-        if settled.workspace is None:
-            fields = {"event": event.id, "kind": event.kind, "customer": customer}
-            logs.LOGGER.warning("A webhook is about a customer that is no workspace's.", extra={"fields": fields})
-        elif event.kind == "charge.refunded":
+        if event.kind == "charge.refunded" and settled.workspace is not None:
             await self._ledger.record_refund(event)
+
+    async def _dispute(self, event: Event) -> str | None:
+        """Write a dispute down as it is now; whose it is, which only Stripe knows: it names a charge."""
+        async with self._settler.holding(event.subject):  # fetched later is written later
+            dispute = await self._payments.dispute(event.subject)
+            if dispute is None:
+                logs.LOGGER.warning("Stripe tells of the dispute %s, and does not have it.", event.subject)
+                return None
+            await self._ledger.record_dispute(dispute)
+        return dispute.customer
 
     async def _remember(self, event: Event, reason: str) -> None:
         """Why it failed, for the operator; what cannot be written is in the log."""

@@ -4,6 +4,7 @@
     end_duplicate {customer, subscription}   what is paid for beside another plan ends, and its money goes back
     end_grace {customer}                     what was due for longer than the grace ends
     settle_customer {customer}               the workspace has what its customer pays for
+    hand_over_customer {customer}            whoever owned the workspace pays no more, and its new owner is told
     delete_customer {customer}               of a workspace that is gone: its subscriptions end with it
 
 Each asks Stripe what is true now, does what is still to be done, and settles. So it comes to the same end when it is
@@ -17,10 +18,12 @@ a key nothing can be done: then a job gives up, unless nobody pays for its works
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from billing.model import Customer, Status
+from billing.model import Customer, Status, Subscription
 from billing.plans import seats_of
 from billing.ports import Payments
 from billing.projecting import project
@@ -28,6 +31,7 @@ from billing.settling import Settler
 from billing.stripe.refusals import Refused
 from core import logs
 from core.problems import Internal, Unavailable
+from declarations import GRACE_DAYS
 from provisioning.jobs import GaveUp, subject
 from provisioning.outbox import Job
 from provisioning.parts import Parts
@@ -48,12 +52,8 @@ async def sync_seats(parts: Parts, job: Job) -> None:
         return  # nobody pays for it
     payments, settler = _stripe(parts)
     customer = payer.customer
-    async with settler.holding(customer):
-        try:
-            async with asyncio.timeout(ALONE_SECONDS):
-                await _set_seats(parts, payments, job, customer)
-        except TimeoutError as error:
-            raise Unavailable("Stripe is slow: the seats are set at another attempt.", part="stripe") from error
+    async with _alone(settler, customer):
+        await _set_seats(parts, payments, job, customer)
     await settler.settle(customer)
 
 
@@ -101,6 +101,39 @@ async def settle_customer(parts: Parts, job: Job) -> None:
     await settler.settle(_text(job, "customer"))
 
 
+async def hand_over_customer(parts: Parts, job: Job) -> None:
+    """The card of whoever owned it before is charged no more, and the new owner is told until when it is paid. Each
+    hand-over is done once, and an older job after a newer one does nothing: a card that the new owner added stays."""
+    workspace, customer = subject(job), _text(job, "customer")
+    payments, settler = _stripe(parts)
+    async with _alone(settler, customer):
+        payer = await parts.billing.payer_of(workspace)
+        if payer is None or payer.customer != customer:
+            return  # the workspace is gone, or its customer is
+        key = f"handed over {workspace} {payer.owners}"
+        await _done(payments.hand_over(customer, payer.email, payer.name, key))
+    await settler.settle(customer)
+    held = project(await payments.customer(customer), parts.clock.now())
+    if held.plan is not None and held.paid is not None:
+        data = {"plan": held.plan.name.capitalize(), **_until(held.paid, held.grace_until)}
+        await parts.watch.tell_owner(workspace, "handed over", payer.owners, "plan_handed_over", data)
+
+
+def _until(paid: Subscription, grace_until: datetime | None) -> dict[str, str]:
+    """Until when a plan is paid, and when it ends if nobody pays."""
+    if grace_until is not None:
+        day = _day(grace_until)
+        return {"standing": f"A payment for it is due, and the plan goes on until {day}.", "until": day, "ends": day}
+    day = _day(paid.period_end)
+    ends = _day(paid.period_end + timedelta(days=GRACE_DAYS))
+    return {"standing": f"It is paid until {day}.", "until": day, "ends": ends}
+
+
+def _day(at: datetime) -> str:
+    """As mails say it: 11 December 2026."""
+    return f"{at.day} {at:%B %Y}"
+
+
 async def delete_customer(parts: Parts, job: Job) -> None:
     customer = _text(job, "customer")
     payments, settler = _stripe(parts)
@@ -138,11 +171,26 @@ async def _report_duplicate(parts: Parts, customer: Customer, subscription: str,
     day = parts.clock.now().date().isoformat()
     lines = [
         f"The customer {customer.id} of the workspace {customer.workspace} paid for two plans at once.",
-        f"The subscription {subscription} was ended, and ${cents / 100:.2f} of its newest invoice were given back.",
+        f"The subscription {subscription} was ended, and {cents / 100:.2f} USD of its newest invoice were given back.",
     ]
     logs.LOGGER.warning("A duplicate subscription was ended.", extra={"fields": {"customer": customer.id}})
     data = {"headline": "A plan was paid for twice", "lines": lines}
     await parts.ledger.tell_operator(f"duplicate {subscription} {day}", parts.settings.operator_email, data)
+
+
+@asynccontextmanager
+async def _alone(settler: Settler, customer: str) -> AsyncIterator[None]:
+    """Be the only one who works at a customer, for less time than that lasts.
+
+    Raises:
+        Unavailable: another one is at it, or Stripe is too slow.
+    """
+    async with settler.holding(customer):
+        try:
+            async with asyncio.timeout(ALONE_SECONDS):
+                yield
+        except TimeoutError as error:
+            raise Unavailable("Stripe is slow: it is done at another attempt.", part="stripe") from error
 
 
 def _stripe(parts: Parts) -> tuple[Payments, Settler]:

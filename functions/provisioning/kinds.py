@@ -28,6 +28,7 @@ KINDS: dict[str, Callable[[Parts, Job], Awaitable[None]]] = {
     "end_duplicate": billing.end_duplicate,
     "end_grace": billing.end_grace,
     "settle_customer": billing.settle_customer,
+    "hand_over_customer": billing.hand_over_customer,
     "delete_customer": billing.delete_customer,
 }
 

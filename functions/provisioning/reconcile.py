@@ -7,7 +7,7 @@
     a customer of a workspace that was deleted, erased   deleted
     another customer of a workspace, without a plan      deleted
     another customer of a workspace, with a plan         told: somebody pays twice
-    a customer of no workspace that is known             told
+    a customer of no workspace that is known             told once: other programs may sell with the same account
 
 A paid plan without a customer was given by the operator (`make key`), and is left alone. Each difference is a line in
 the log, and all of them are one mail to the operator. What fails for one customer stops no other, and is in the mail,
@@ -46,7 +46,7 @@ ENDING = timedelta(hours=1)
 @dataclass(slots=True)
 class Report:
     """`lines` are the differences and failures, in words. `stopped`: why not everybody was looked at; `in_a_row`: how
-    many failed since one did not."""
+    many failed since one did not. `strangers` are customers of nobody here that are in `lines`, for the first time."""
 
     customers: int = 0
     settled: int = 0
@@ -54,6 +54,7 @@ class Report:
     in_a_row: int = 0
     stopped: str | None = None
     lines: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
 
     def note(self, line: str, workspace: str | None = None) -> None:
         self.lines.append(line)
@@ -94,6 +95,8 @@ async def reconcile(parts: Parts, seconds: float = RUN_SECONDS) -> dict[str, Any
     finally:
         if report.lines:
             await _mail(parts, report.lines)
+        if report.strangers:  # after the mail: rather told twice than never
+            await parts.billing.note_strangers(report.strangers)
     return report.told()
 
 
@@ -116,9 +119,10 @@ class _Run:
             self.report.customers += len(page)
             strangers += [customer for customer in page if customer.id not in kept]
             after = page[-1].id
+        told = await self.parts.billing.list_strangers() if strangers else set()
         for customer in strangers:  # not before: Stripe goes on behind no customer that was deleted
             if self._goes_on():
-                await self._attempt(customer.id, self._meet(customer))
+                await self._attempt(customer.id, self._meet(customer, told=customer.id in told))
 
     async def settle(self, kept: dict[str, str]) -> None:
         """Settle everybody."""
@@ -138,10 +142,13 @@ class _Run:
         if settled.changes:
             self.report.note(f"Workspace {workspace}, customer {customer}: {'; '.join(settled.changes)}", workspace)
 
-    async def _meet(self, customer: Customer) -> None:
+    async def _meet(self, customer: Customer, *, told: bool) -> None:
         workspace = customer.workspace
         standing = await self.parts.watch.standing(workspace) if workspace else None
         if workspace is None or standing is None:
+            if told:
+                return
+            self.report.strangers.append(customer.id)
             whose = f"the workspace {workspace}, which is not known here" if workspace else "no workspace"
             self._note(customer, f"is of {whose}. If it is not another stack's, end and delete it at Stripe.")
         elif standing != "open":

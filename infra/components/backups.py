@@ -11,6 +11,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
+from infra.components.control_plane import ControlPlane
 from infra.components.function import FunctionService
 from infra.components.google import GoogleProject
 from infra.config import StackConfig
@@ -46,6 +47,7 @@ class Backups(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=config.protect, depends_on=google.ready),
         )
         self.bucket = bucket.name
+        self._url = config.google_api
         self.register_outputs({})
 
     def allow(self, service: FunctionService) -> None:
@@ -58,3 +60,14 @@ class Backups(pulumi.ComponentResource):
                 member=service.runner,
                 opts=pulumi.ResourceOptions(parent=self),
             )
+
+    def told(self, control_plane: ControlPlane, reader: str) -> pulumi.Output[dict[str, str]]:
+        """What the command of a restore needs: RestoreSettings in provisioning/backups/command.py."""
+        return pulumi.Output.secret(
+            pulumi.Output.all(
+                BACKUP_BUCKET=self.bucket,
+                STORAGE_URL=self._url or "",
+                DATABASE_URL=control_plane.url(reader),
+                OWNER_URL=control_plane.owner_url,
+            )
+        )

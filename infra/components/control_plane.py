@@ -36,7 +36,7 @@ class ControlPlane(pulumi.ComponentResource):
         project = SupabaseProject(
             "project",
             organization=config.supabase_organization,
-            name="memorygraph",
+            name=config.name,
             region=config.aws_region,
             database_password=keys.newest("database-password"),
             opts=pulumi.ResourceOptions(parent=self, protect=config.protect),
@@ -61,6 +61,11 @@ class ControlPlane(pulumi.ComponentResource):
 
     def url(self, reader: str) -> pulumi.Output[str]:
         return pulumi.Output.secret(self._urls.apply(lambda urls: urls[self._logins[reader]]))
+
+    @property
+    def owner_url(self) -> pulumi.Output[str]:
+        """Of `postgres`, who owns the schema: for `pulumi up`, and for a restore into a new place."""
+        return pulumi.Output.secret(self._session_url)
 
     def session_url(self, reader: str) -> pulumi.Output[str]:
         both = pulumi.Output.all(self.url(reader), self._session_url)

@@ -39,7 +39,7 @@ class Edge(pulumi.ComponentResource):
         worker = cloudflare.WorkersScript(
             "worker",
             account_id=config.cloudflare_account_id,
-            script_name="memorygraph-edge",
+            script_name=f"{config.name}-edge",
             main_module=WORKER.name,
             content=WORKER.read_text(encoding="utf-8"),
             compatibility_date=COMPATIBILITY_DATE,

@@ -22,7 +22,7 @@ class Limiter(pulumi.ComponentResource):
         super().__init__("memorygraph-cloud:components:Limiter", name, None, opts)
         database = upstash.RedisDatabase(
             "redis",
-            database_name="memorygraph",
+            database_name=config.name,
             region="global",
             primary_region=config.aws_region,
             tls=True,

@@ -23,7 +23,7 @@ class Store(pulumi.ComponentResource):
         group = TursoGroup(
             "group",
             organization=config.turso_organization,
-            name="memorygraph",
+            name=config.name,
             location=f"aws-{config.aws_region}",
             opts=pulumi.ResourceOptions(parent=self, protect=config.protect),
         )

@@ -1,20 +1,21 @@
-"""Every setting of a stack, as data: what it means, an example, what it is by itself. docs/operate.md has it as a table,
-which `python -m infra.config.settings` prints and a test compares.
+"""Every setting of a stack, as data: what it means, an example, what holds without it. docs/operate.md has it as a
+table, which `python -m infra.config.settings` prints and a test compares.
 
-What a setting's value may be is the reader's to check (reader.py, vendors.py)."""
+What a setting's value may be is the reader's to check (reader.py, vendors.py).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 NEEDED = "none: it must be set"
-NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """`key` as in `pulumi config set KEY`; `example` a value that could be one, empty for a credential; `otherwise` says
-    what holds while it is not set; `variable` is an environment variable that the vendor's provider reads instead."""
+    """`key` as in `pulumi config set KEY`; `example` a value that could be one, empty for a credential; `otherwise`
+    says what holds while it is not set; `variable` is an environment variable that the vendor's provider reads
+    instead."""
 
     key: str
     meaning: str
@@ -81,7 +82,8 @@ SETTINGS = (
     ),
     Setting(
         key="githubRepositoryId",
-        meaning="GitHub's number of the repository whose workflows may act on the stack (gh api repos/OWNER/NAME --jq .id)",
+        meaning="GitHub's number of the repository whose workflows may act on the stack "
+        "(gh api repos/OWNER/NAME --jq .id)",
         example="123456789",
         otherwise="no workflow may",
     ),
@@ -207,4 +209,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    print(table(), end="")  # noqa: T201  it writes a table of the documents

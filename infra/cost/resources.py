@@ -32,6 +32,8 @@ FREE: dict[str, str] = {
     "gcp:billing/budget:Budget": "tells, and caps nothing",
     "gcp:cloudrunv2/serviceIamMember:ServiceIamMember": "grants cost nothing",
     "gcp:cloudtasks/queueIamMember:QueueIamMember": "grants cost nothing",
+    "gcp:iam/workloadIdentityPool:WorkloadIdentityPool": "identities cost nothing",
+    "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider": "identities cost nothing",
     "gcp:logging/projectBucketConfig:ProjectBucketConfig": "thirty days of logs are kept for nothing",
     "gcp:monitoring/alertPolicy:AlertPolicy": "free until September 2027 at least; then about $0.35 a month for each "
     "metric that one names, and $0.50 for a million points",

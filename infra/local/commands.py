@@ -45,6 +45,7 @@ UNLOCKED: dict[str, Command] = {
     "test": lambda places, progress, given: workshop.test(places, progress, given.arguments),
     "bench": lambda places, progress, given: workshop.bench(places, progress, given.arguments),
     "cost": lambda places, progress, given: workshop.cost(places, progress, given.arguments),
+    "bootstrap-prod": lambda places, progress, given: workshop.bootstrap_prod(places, progress, given.arguments),
     "check": lambda places, progress, _: workshop.check(places, progress),
     "format": lambda places, progress, _: workshop.format_(places, progress),
     "lock": lambda places, progress, _: workshop.lock(places, progress),
@@ -109,7 +110,7 @@ def parse(words: list[str]) -> argparse.Namespace:
             command.add_argument("--to", default=os.environ.get("TO", ""))
         elif name in ("export", "import"):
             command.add_argument("--file", default=os.environ.get("FILE", ""))
-        elif name in ("bench", "cost", "test"):
+        elif name in ("bench", "bootstrap-prod", "cost", "test"):
             command.add_argument("arguments", nargs="*")
     return parser.parse_args(words)
 

@@ -31,4 +31,4 @@ def restore(places: Places, progress: Progress, workspace: str, until: str) -> N
     )
     if done.code != 0:
         raise Trouble(f"Nothing was restored (exit code {done.code}); see above.")
-    progress.say(done.output.strip())
+    print(done.output.strip())

@@ -1,6 +1,6 @@
 """The configuration of the stack `local`: what an operator would set with `pulumi config set`, for the local cloud.
 
-Its credentials are the word "local", which opens nothing anywhere (infra/config.py), so they stand in plain text. Only
+Its credentials are the word "local", which opens nothing anywhere (infra/config/), so they stand in plain text. Only
 the password of its mail server opens something: that server, on this machine. The file lies in LOCAL_ROOT;
 PULUMI_OPTION_CONFIG_FILE points Pulumi at it. Pulumi itself adds the line `encryptionsalt`.
 """
@@ -33,6 +33,7 @@ LOCAL_CONFIG: Mapping[str, str] = {
     "memorygraph:stripeToken": "local",
     "operatorEmail": "operator@memorygraph.localhost",
     "billingAccount": "000000-000000-000000",
+    "githubRepositoryId": "123456789",
 }
 """Key -> value; a key without a namespace is the project's. `ADDRESSES` are added at each start."""
 

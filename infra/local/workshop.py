@@ -86,6 +86,14 @@ def cost(places: Places, progress: Progress, arguments: list[str]) -> None:
         raise Trouble("Nothing was reckoned; the line above says what to change.")
 
 
+def bootstrap_prod(places: Places, progress: Progress, arguments: list[str]) -> None:
+    """What must exist before the first `pulumi up` on the real cloud."""
+    install(places, progress, servers=False)
+    env = {"PYTHONPATH": str(places.repo / "functions")}  # the configuration's reader knows what functions declare
+    if _code(places, [str(places.python), "-m", "infra.bootstrap", *arguments], env) != 0:
+        raise Trouble("Something is missing; it is above.")
+
+
 def build_engine(places: Places, progress: Progress) -> None:
     found = engine.find(places)
     if found is not None:

@@ -18,6 +18,7 @@ from google.rpc import status_pb2  # not Pulumi's copy: one process holds one de
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from declarations import STRIPE_API_VERSION
+from infra.config.stripe_keys import Mode, mode
 from infra.providers import properties
 from infra.providers.api import Api
 from infra.providers.keys import Key
@@ -31,7 +32,6 @@ from infra.providers.supabase import Project
 from infra.providers.supabase_auth import AuthSettings
 from infra.providers.turso import Group
 from infra.providers.urls import url_fault
-from infra.stripe_keys import Mode, mode
 
 R = TypeVar("R")
 

@@ -6,54 +6,12 @@ tests hold these conditions against lines that the code writes. In PromQL a metr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from declarations import BILLING, PREFIX
-
-
-@dataclass(frozen=True)
-class Like:
-    """A text in which this expression (RE2) is found; of a list, one of its texts."""
-
-    pattern: str
-
-    def filter(self, path: str) -> str:
-        return f"{path}=~{_quoted(self.pattern)}"
-
-    def holds(self, value: Any) -> bool:
-        values = value if isinstance(value, list) else [value]
-        return any(isinstance(one, str) and re.search(self.pattern, one) for one in values)
-
-
-@dataclass(frozen=True)
-class Is:
-    """One of these values."""
-
-    values: tuple[str | int, ...]
-
-    def filter(self, path: str) -> str:
-        shown = [_quoted(value) if isinstance(value, str) else str(value) for value in self.values]
-        return f"{path}={shown[0]}" if len(shown) == 1 else f"{path}=({' OR '.join(shown)})"
-
-    def holds(self, value: Any) -> bool:
-        return value in self.values
-
-
-@dataclass(frozen=True)
-class Within:
-    """A number from `least` up to, but not, `end`."""
-
-    least: int
-    end: int
-
-    def filter(self, path: str) -> str:
-        return f"{path}>={self.least} AND {path}<{self.end}"
-
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, int) and self.least <= value < self.end
+from infra.watching.conditions import Is, Like, Within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +188,3 @@ def counted(name: str, matchers: str = "", *, of: str = "") -> str:
 def mean(name: str) -> str:
     """What a metric with a `value` was lately, in PromQL: the sweep says it every five minutes."""
     return f"sum(rate({counted(name, of='sum')}[15m])) / sum(rate({counted(name, of='count')}[15m]))"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

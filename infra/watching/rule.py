@@ -29,7 +29,7 @@ class Facts:
 class Rule:
     """Fires when `query` has had a value for `minutes`. The texts: what happened, why it matters, what to do first.
 
-    `title` is the section of docs/operate.md that says more.
+    `title` is the section of docs/alerts.md that says more.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Rule:
                 f"**What happened.** {self.happened}",
                 f"**Why it matters.** {self.matters}",
                 f"**What to do first.** {self.first}",
-                f"More: docs/operate.md, section “{self.title}”.",
+                f"More: docs/alerts.md, section “{self.title}”.",
             )
         )
 

@@ -24,7 +24,7 @@ from infra import cloud
 from tests.infra.wire import dictionary, plain, secret, struct
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
-PROJECT, STACK = "memorygraph-cloud", "test"
+PROJECT, STACK = "memorygraph-cloud", "prod"
 
 LOCAL = {
     "memorygraph-cloud:cloud": "local",
@@ -53,6 +53,7 @@ LOCAL = {
     "memorygraph-cloud:mailDkim": '{"s1": "s1.dkim.localhost"}',
     "memorygraph-cloud:operatorEmail": "operator@memorygraph.localhost",
     "memorygraph-cloud:billingAccount": "000000-000000-000000",
+    "memorygraph-cloud:githubRepositoryId": "123456789",
 }
 REAL = {
     "memorygraph-cloud:cloud": "real",
@@ -78,6 +79,7 @@ REAL = {
     "memorygraph-cloud:smtpPassword": "hidden-smtp",
     "memorygraph-cloud:operatorEmail": "ops@memorygraph.dev",
     "memorygraph-cloud:billingAccount": "0A1B2C-3D4E5F-6A7B8C",
+    "memorygraph-cloud:githubRepositoryId": "123456789",
     "memorygraph-cloud:captchaSiteKey": "0x4AAAAAAAsite",
     "memorygraph-cloud:captchaSecret": "0x4AAAAAAAhidden",
 }
@@ -154,6 +156,13 @@ def _email(inputs: Wire) -> Wire:
 COMPUTED: dict[str, Callable[[Wire], Wire]] = {
     "Account": _email,
     "Bucket": lambda _: {"projectNumber": 100000000001},
+    "WorkloadIdentityPool": lambda inputs: {
+        "name": f"projects/100000000001/locations/global/workloadIdentityPools/{inputs['workloadIdentityPoolId']}"
+    },
+    "WorkloadIdentityPoolProvider": lambda inputs: {
+        "name": "projects/100000000001/locations/global/workloadIdentityPools/"
+        f"{inputs['workloadIdentityPoolId']}/providers/{inputs['workloadIdentityPoolProviderId']}"
+    },
     "NotificationChannel": lambda _: {"name": "projects/project/notificationChannels/1"},
     "SecretVersion": lambda _: {"version": "1"},
     "Function": lambda inputs: {

@@ -7,7 +7,9 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from infra import config
-from infra.config import Cloud, ConfigError, Profile, StackConfig
+from infra.config import Cloud, ConfigError, Profile, Repository, StackConfig
+from infra.config.reader import Reader
+from infra.config.settings import BY_KEY, SETTINGS, table
 from tests.infra import program
 
 OURS = "memorygraph-cloud:"
@@ -76,7 +78,16 @@ def test_every_mistake_is_named_at_once_with_what_mends_it() -> None:
 
 
 MAY_BE_MISSING = {
-    f"{OURS}{name}" for name in ("billing", "billingAccount", "emailForwarding", "mailDkim", "mailSpf", "sentryDsn")
+    f"{OURS}{name}"
+    for name in (
+        "billing",
+        "billingAccount",
+        "emailForwarding",
+        "githubRepositoryId",
+        "mailDkim",
+        "mailSpf",
+        "sentryDsn",
+    )
 }
 
 
@@ -145,7 +156,7 @@ class TestAddresses:
 
 
 def test_a_region_without_a_known_neighbour_needs_one_named() -> None:
-    with pytest.raises(ConfigError, match="awsRegion is missing: the AWS region beside me-west1"):
+    with pytest.raises(ConfigError, match="awsRegion is missing: the AWS region beside gcp:region"):
         load({**program.REAL, "gcp:region": "me-west1"})
     assert (
         load({**program.REAL, "gcp:region": "me-west1", f"{OURS}awsRegion": "il-central-1"}).aws_region
@@ -282,11 +293,68 @@ def test_a_wrong_rotation_is_named(value: str) -> None:
         load({**program.REAL, f"{OURS}rotation": value})
 
 
-def test_the_prod_stack_lacks_only_accounts_and_tokens() -> None:
-    text = (program.INFRA.parent / "Pulumi.prod.yaml").read_text()
-    pairs = (line.split("#")[0].rpartition(": ") for line in text.splitlines() if line.startswith("  "))
-    values = {key.strip(): value.strip() for key, _, value in pairs}
+class TestName:
+    """What the stack is called where several may share an account."""
+
+    @pytest.mark.parametrize(
+        ("stack", "name"), [("prod", "memorygraph"), ("local", "memorygraph"), ("staging", "memorygraph-staging")]
+    )
+    def test_it_carries_the_stacks(self, monkeypatch: pytest.MonkeyPatch, stack: str, name: str) -> None:
+        monkeypatch.setattr(program, "STACK", stack)
+        assert load(program.REAL).name == name
+
+    def test_a_stack_whose_name_vendors_refuse_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(program, "STACK", "Alice_1")
+        with pytest.raises(ConfigError, match="name is 'memorygraph-Alice_1', not 3 to 32 small letters") as failure:
+            load(program.REAL)
+        assert "pulumi config set name memorygraph-staging" in str(failure.value)
+        assert load({**program.REAL, f"{OURS}name": "alice"}).name == "alice"
+
+
+class TestRepository:
+    ID = f"{OURS}githubRepositoryId"
+
+    def test_no_workflow_may_act_unless_its_repository_is_named(self) -> None:
+        assert load(without(program.REAL, self.ID)).repository is None
+        assert load(program.REAL).repository == Repository(id="123456789", environment="production")
+        environment = {f"{OURS}githubEnvironment": "staging"}
+        assert load({**program.REAL, **environment}).repository == Repository(id="123456789", environment="staging")
+
+    @pytest.mark.parametrize("value", ["owner/name", "0", "1' || true || '", "-1"])
+    def test_it_is_a_number(self, value: str) -> None:
+        with pytest.raises(ConfigError, match=r"githubRepositoryId is .*, not a number"):
+            load({**program.REAL, self.ID: value})
+
+    @pytest.mark.parametrize("value", ["preview", "drift", "a' || true || '", "Production"])
+    def test_who_reads_does_not_deploy_and_no_text_gets_into_a_condition(self, value: str) -> None:
+        with pytest.raises(ConfigError, match="githubEnvironment is"):
+            load({**program.REAL, f"{OURS}githubEnvironment": value})
+
+
+def test_every_setting_is_told_of_in_the_document() -> None:
+    text = (program.INFRA.parent / "docs" / "operate.md").read_text()
+    assert table() in text, "put what `python -m infra.config.settings` prints into docs/operate.md"
+
+
+def test_what_is_no_setting_cannot_be_read() -> None:
+    assert len(BY_KEY) == len(SETTINGS)
+    secrets = {f"{OURS}{one.key}" if ":" not in one.key else one.key for one in SETTINGS if one.secret}
+    assert secrets >= set(program.SECRET_KEYS)
+    assert set(program.REAL) | set(program.LOCAL) <= {f"{OURS}{key}" for key in BY_KEY} | set(BY_KEY)
+    with pytest.raises(KeyError):
+        Reader().get("undeclared")
+
+
+def stack_file(name: str) -> dict[str, str]:
+    text = (program.INFRA.parent / name).read_text()
     assert "secure" not in text
+    pairs = (line.split("#")[0].rpartition(": ") for line in text.splitlines() if line.startswith("  "))
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+@pytest.mark.parametrize("stack", ["prod", "staging"])
+def test_a_stack_of_the_repository_lacks_only_accounts_and_tokens(stack: str) -> None:
+    values = stack_file(f"Pulumi.{stack}.yaml")
     with pytest.raises(ConfigError) as failure:
         load(values)
     missing = {line.split()[1] for line in str(failure.value).splitlines() if line.startswith("  - ")}
@@ -304,3 +372,11 @@ def test_the_prod_stack_lacks_only_accounts_and_tokens() -> None:
             if not any(word in key for word in ("stripe", "captcha", "sentry"))
         ),
     }
+
+
+def test_staging_shares_nothing_with_prod_that_is_one_of_a_kind() -> None:
+    prod, staging = stack_file("Pulumi.prod.yaml"), stack_file("Pulumi.staging.yaml")
+    for key in ("memorygraph-cloud:domain", "gcp:project"):
+        assert prod[key] != staging[key]
+    assert (prod["memorygraph-cloud:profile"], staging["memorygraph-cloud:profile"]) == ("frugal", "frugal")
+    assert staging[f"{OURS}githubEnvironment"] == "staging"

@@ -20,7 +20,8 @@ from infra.components.watching import WORKERS_FREE_REQUESTS, Watching
 from infra.cost import prices
 from infra.local.places import REPO
 from infra.watching import parts, work
-from infra.watching.metrics import METRICS, Is, Like, LogMetric, counted
+from infra.watching.conditions import Is, Like
+from infra.watching.metrics import METRICS, LogMetric, counted
 from infra.watching.rule import Rule
 from infra.watching.rules import rules
 from provisioning.jobs import GaveUp, _log
@@ -73,8 +74,13 @@ def test_each_rule_is_an_alert_that_mails_the_operator_what_to_do(watched: Graph
 def test_an_alert_says_what_happened_why_it_matters_and_what_to_do(rule: Rule) -> None:
     for text in (rule.happened, rule.matters, rule.first):
         assert re.fullmatch(r"[A-Z`“1-9h].{20,}\.", text)
-    assert f"docs/operate.md, section “{rule.title}”" in rule.text
+    assert f"docs/alerts.md, section “{rule.title}”" in rule.text
     assert len(rule.text) < 2000
+
+
+def test_each_alert_has_its_section_and_no_section_is_without_one() -> None:
+    sections = re.findall(r"^## (.+)$", (REPO / "docs/alerts.md").read_text(), re.MULTILINE)
+    assert sections == [rule.title for rule in rules(FACTS)]
 
 
 def test_an_alert_waits_for_what_it_looks_at_and_cannot_fail_on_what_is_new(watched: Graph) -> None:

@@ -5,6 +5,9 @@ The numbers in `fires` are minutes; each was reckoned by hand before the engine 
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from infra.local.places import Places
@@ -215,7 +218,7 @@ STORIES = (
 
 @pytest.fixture(scope="module", autouse=True)
 def engine(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """It is built once for all checkouts (infra/local/go.py), in some 20 seconds; its log is nobody's."""
+    """It is built once for all checkouts (infra/local/go.py), in under a minute; its log is nobody's."""
     PROMQL.build(Places.of(str(tmp_path_factory.mktemp("root"))), Progress(quiet=True))
 
 
@@ -257,3 +260,13 @@ def test_it_is_prometheus_that_answers() -> None:
     assert both == {"__name__=a,x=1": 60}
     assert none == {}
     assert absent == {"": 1}
+
+
+def test_a_change_of_the_program_is_another_build(tmp_path: Path) -> None:
+    folder = tmp_path / "infra" / "local" / "promql"
+    shutil.copytree(PROMQL.source(PLACES), folder)
+    copy = Places.of(".local", tmp_path)
+    assert PROMQL.cached(copy) == PROMQL.cached(PLACES)
+    with (folder / "main.go").open("a") as file:
+        file.write("// other\n")
+    assert PROMQL.cached(copy) != PROMQL.cached(PLACES)

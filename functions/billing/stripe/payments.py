@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from billing.model import Checkout, Customer, Dispute, Event, Subscription
-from billing.stripe import checkouts, plans, refunds, webhooks
+from billing.stripe import checkouts, handovers, plans, refunds, webhooks
 from billing.stripe.calls import Calls, Json
 from billing.stripe.reading import DUE, id_of, read_dispute, read_subscription, understood
-from billing.stripe.refusals import NO_ADDRESS, Refused
+from billing.stripe.refusals import Refused, no_address
 from core.rotation import SecretSource
 from core.settings import Secret
 from declarations import Plan
@@ -37,21 +37,12 @@ class StripePayments:
     def event(self, body: bytes, signature: str, secrets: Sequence[Secret]) -> Event:
         return webhooks.read(body, signature, secrets)
 
-    async def customer_of(self, event: Event) -> str | None:
-        if event.customer is not None or not event.kind.startswith("charge.dispute."):
-            return event.customer
-        found = await self._dispute(event.subject)
-        return found.customer if found else None
-
-    async def dispute(self, dispute: str) -> Dispute:
-        found = await self._calls.ask(lambda stripe: stripe.v1.disputes.retrieve_async(dispute, {"expand": ["charge"]}))
-        with understood():
-            return read_dispute(found)
-
-    async def _dispute(self, dispute: str) -> Dispute | None:
+    async def dispute(self, dispute: str) -> Dispute | None:
         found = await self._calls.find(
             lambda stripe: stripe.v1.disputes.retrieve_async(dispute, {"expand": ["charge"]})
         )
+        if found is None:  # or its charge is
+            found = await self._calls.find(lambda stripe: stripe.v1.disputes.retrieve_async(dispute))
         with understood():
             return read_dispute(found) if found else None
 
@@ -124,17 +115,20 @@ class StripePayments:
             try:
                 return await self._create({**named, "email": email}, key)
             except Refused as refused:  # Stripe takes fewer addresses than mail does; its page asks for one
-                if not _no_address(refused):
+                if not no_address(refused):
                     raise
                 key += ":nameless"
         return await self._create(named, key)
 
     async def _create(self, params: Any, key: str) -> str:
         found = await self._calls.ask(
-            lambda stripe: stripe.v1.customers.create_async(params, {"idempotency_key": key}), _no_address
+            lambda stripe: stripe.v1.customers.create_async(params, {"idempotency_key": key}), no_address
         )
         with understood():
             return str(found["id"])
+
+    async def hand_over(self, customer: str, email: str | None, name: str, key: str) -> None:
+        await handovers.hand_over(self._calls, await self.customer(customer), email, name, key)
 
     async def delete_customer(self, customer: str) -> None:
         await self._calls.find(lambda stripe: stripe.v1.customers.delete_async(customer))
@@ -172,7 +166,3 @@ class StripePayments:
 
     async def cancel(self, subscription: str, *, refund: bool, key: str) -> int:
         return await refunds.cancel(self._calls, subscription, refund=refund, key=key)
-
-
-def _no_address(refused: Refused) -> bool:
-    return refused.code == NO_ADDRESS

@@ -79,10 +79,13 @@ async def keep(calls: Calls, subscription: Subscription, key: str) -> None:
 
 
 async def set_seats(calls: Calls, subscription: Subscription, seats: int, key: str) -> None:
-    """See `ports.Payments.set_seats`. A schedule may stay: only plans without seats come later."""
+    """See `ports.Payments.set_seats`. A schedule may stay: only plans without seats come later.
+
+    More are invoiced at once, since who leaves before the next invoice would have had them for nothing. They are in all
+    the same when the card fails (`payment_behavior` is allow_incomplete): then the payment is due."""
     fields = {
         "items": [{"id": subscription.item, "quantity": seats}],
-        "proration_behavior": "create_prorations",
+        "proration_behavior": "always_invoice" if seats > subscription.seats else "create_prorations",
     }
     await _update(calls, subscription, fields, f"{key}:seats")
 

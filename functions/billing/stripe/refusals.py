@@ -57,6 +57,11 @@ class Refused(Internal):
         )
 
 
+def no_address(refused: Refused) -> bool:
+    """Stripe takes fewer addresses than mail does."""
+    return refused.code == NO_ADDRESS
+
+
 def unavailable(retry_after_seconds: int = RETRY_SECONDS) -> Unavailable:
     """No answer, or none that can be understood: nothing is known of what happened."""
     detail = "Stripe, where payments are made, does not answer. Please try again in a few seconds."

@@ -28,6 +28,7 @@ SET LOCAL ROLE app_owner;
 ALTER TABLE app.workspaces
     ADD COLUMN alone boolean NOT NULL DEFAULT false, -- its plan has room for its owner only: others are not admitted
     ADD COLUMN customers integer NOT NULL DEFAULT 0, -- customers at Stripe that it had before stripe_customer
+    ADD COLUMN owners integer NOT NULL DEFAULT 0, -- how often it was handed over
     ADD COLUMN given text; -- the plan that it has when nothing is paid for, by the operator; null: the free one
 
 -- Nothing was sold before this: who is on another plan was given it.
@@ -74,6 +75,7 @@ CREATE TABLE app.stripe_events (
     error text -- why it was not handled the last time
 );
 CREATE INDEX stripe_events_of_workspace ON app.stripe_events (workspace_id);
+CREATE INDEX stripe_events_of_customer ON app.stripe_events (customer);
 CREATE INDEX stripe_events_by_time ON app.stripe_events (received_at);
 
 CREATE TABLE app.disputes (
@@ -426,7 +428,24 @@ AS $$
     SELECT count(*) FROM forgotten
 $$;
 
--- A dispute as it is now, which the operator is told of; whether that is news. One that ended stays so.
+-- Whose a customer is; of one that was deleted since: whose it was. Null: no workspace's.
+CREATE FUNCTION app.workspace_of(customer text)
+RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(
+        (SELECT w.id FROM app.workspaces w WHERE w.stripe_customer = workspace_of.customer),
+        (
+            SELECT e.workspace_id FROM app.stripe_events e
+            WHERE e.customer = workspace_of.customer AND e.workspace_id IS NOT NULL
+            ORDER BY e.received_at DESC LIMIT 1
+        )
+    )
+$$;
+
+-- A dispute as it is now, which the operator is told of; whether that is news. One that ended stays so, and one that is
+-- no workspace's is nothing to us. What does not say its customer any more is whose it was.
 CREATE FUNCTION app.record_dispute(dispute text, customer text, status text, amount_cents bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -434,14 +453,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     workspace uuid := coalesce(
-        (SELECT w.id FROM app.workspaces w WHERE w.stripe_customer = record_dispute.customer),
-        ( -- of a customer that was deleted since
-            SELECT e.workspace_id FROM app.stripe_events e
-            WHERE e.customer = record_dispute.customer AND e.workspace_id IS NOT NULL
-            ORDER BY e.received_at DESC LIMIT 1
-        )
+        app.workspace_of(record_dispute.customer),
+        (SELECT d.workspace_id FROM app.disputes d WHERE d.id = record_dispute.dispute)
     );
 BEGIN
+    IF workspace IS NULL THEN
+        RETURN false;
+    END IF;
     INSERT INTO app.disputes AS d (id, customer, workspace_id, status, amount_cents)
     VALUES (dispute, record_dispute.customer, workspace, record_dispute.status, record_dispute.amount_cents)
     ON CONFLICT ON CONSTRAINT disputes_pkey DO UPDATE
@@ -451,13 +469,22 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM app.mail_operator(format('dispute %s %s', dispute, record_dispute.status), 'A payment is disputed', ARRAY[
-        format('Dispute %s: %s, %s.', dispute, record_dispute.status, to_char(amount_cents / 100.0, 'FM999999990.00')),
-        format('Customer %s at Stripe, workspace %s.', record_dispute.customer, coalesce(workspace::text, 'none')),
+        format(
+            'Dispute %s: %s, %s USD.', dispute, record_dispute.status, to_char(amount_cents / 100.0, 'FM999999990.00')
+        ),
+        format('Customer %s at Stripe, workspace %s.', coalesce(record_dispute.customer, 'unknown'), workspace),
         'Answer it in Stripe''s dashboard. The workspace keeps its plan until its subscription ends.'
     ]);
     RETURN true;
 END
 $$;
+
+-- Whether a customer is a workspace's, or was until it was deleted.
+CREATE FUNCTION app.knows_customer(customer text)
+RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT app.workspace_of(customer) IS NOT NULL $$;
 
 -- Tell the operator of a payment that was given back, once for each event.
 CREATE FUNCTION app.record_refund(event text, charge text, customer text)
@@ -516,12 +543,13 @@ $$;
 -- A workspace and who pays for it, also when it was closed. No row: there is none.
 CREATE FUNCTION app.payer_of(workspace uuid)
 RETURNS TABLE (
-    workspace_id text, plan text, seats integer, customer text, customers integer, email text, name text
+    workspace_id text, plan text, seats integer, customer text, customers integer, email text, name text,
+    owners integer
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT w.id::text, w.plan, w.seats, w.stripe_customer, w.customers, a.email, w.name
+    SELECT w.id::text, w.plan, w.seats, w.stripe_customer, w.customers, a.email, w.name, w.owners
     FROM app.workspaces w
     LEFT JOIN app.members m ON m.workspace_id = w.id AND m.role = 'owner'
     LEFT JOIN app.accounts a ON a.id = m.account_id
@@ -531,7 +559,8 @@ $$;
 -- The same for a signed-in person, who must own it.
 CREATE FUNCTION app.payer(actor uuid, workspace uuid)
 RETURNS TABLE (
-    workspace_id text, plan text, seats integer, customer text, customers integer, email text, name text
+    workspace_id text, plan text, seats integer, customer text, customers integer, email text, name text,
+    owners integer
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -591,6 +620,26 @@ AS $$
     SELECT w.stripe_customer, w.id::text FROM app.workspaces w
     WHERE w.id = ANY (workspaces) AND w.stripe_customer IS NOT NULL
     ORDER BY w.stripe_customer
+$$;
+
+-- Customers at Stripe that are nobody's here and that the operator was told of.
+CREATE FUNCTION app.list_strangers()
+RETURNS TABLE (customer text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT substr(q.what, length('stranger ') + 1) FROM app.quota_marks q
+    WHERE q.workspace_id IS NULL AND starts_with(q.what, 'stranger ')
+$$;
+
+CREATE FUNCTION app.note_strangers(customers text[])
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO app.quota_marks (workspace_id, what, level)
+    SELECT NULL, 'stranger ' || c, 0 FROM unnest(customers) c
+    ON CONFLICT DO NOTHING
 $$;
 
 -- Customers whose grace is over, or (for an hour, in which Stripe tells of it) whose period, and who were not looked at
@@ -657,6 +706,174 @@ BEGIN
             PERFORM app.enqueue_next('sync_seats', workspace);
         END IF;
     END IF;
+END
+$$;
+
+-- Whether a payment for it is due: nobody new comes in meanwhile, as seats that are not paid for would be free.
+CREATE FUNCTION app.owes(workspace uuid)
+RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM app.subscriptions s WHERE s.workspace_id = workspace AND s.live AND s.grace_until IS NOT NULL
+    )
+$$;
+
+-- As in 0018; and MGDUE: a payment is due.
+CREATE OR REPLACE FUNCTION app.invite_member(
+    actor uuid, via uuid, workspace uuid, invitation uuid, email text, role text, token_hash text, lasts interval,
+    link text, needs text, most integer, most_mails integer
+)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    address text := app.fold_email(email);
+BEGIN
+    PERFORM app.enter(workspace, actor, via, '{owner,admin}');
+    IF EXISTS (
+        SELECT FROM app.invitations i
+        WHERE i.id = invitation AND i.workspace_id = workspace AND i.token_hash = invite_member.token_hash
+    ) THEN
+        RETURN app.invitation_body(invitation);
+    END IF;
+    IF NOT EXISTS (SELECT FROM app.workspaces w WHERE w.id = workspace AND w.plan = needs) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGTEA', MESSAGE = 'another plan is needed';
+    END IF;
+    IF app.owes(workspace) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGDUE', MESSAGE = 'a payment is due';
+    END IF;
+    IF app.done_today('member.invited', NULL, workspace) >= most_mails THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGMAI', MESSAGE = 'enough mails';
+    END IF;
+    IF EXISTS (
+        SELECT FROM app.members m JOIN app.accounts a ON a.id = m.account_id
+        WHERE m.workspace_id = workspace AND app.fold_email(a.email) = address
+    ) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGMEM', MESSAGE = 'they are a member';
+    END IF;
+    DELETE FROM app.invitations i
+    WHERE i.workspace_id = workspace AND i.accepted_at IS NULL AND (i.email = address OR i.expires_at <= now());
+    IF most <= (SELECT count(*) FROM app.invitations i WHERE i.workspace_id = workspace AND i.accepted_at IS NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGINV', MESSAGE = 'there are too many invitations';
+    END IF;
+    PERFORM app.count_invitation_mail(address);
+    INSERT INTO app.invitations (id, workspace_id, email, role, token_hash, invited_by, expires_at)
+    VALUES (invitation, workspace, address, role, token_hash, actor, now() + lasts);
+    PERFORM app.enqueue(
+        'send_mail', workspace,
+        jsonb_build_object('template', 'invitation', 'to', btrim(email), 'data', jsonb_build_object(
+            'link', link, 'role', role, 'expires_at', app.iso(now() + lasts),
+            'workspace', (SELECT w.name FROM app.workspaces w WHERE w.id = workspace),
+            'inviter', (SELECT a.name FROM app.accounts a WHERE a.id = actor)
+        )),
+        invitation::text
+    );
+    PERFORM app.note(actor, via, workspace, 'member.invited', invitation::text, jsonb_build_object('role', role));
+    RETURN app.invitation_body(invitation);
+END
+$$;
+
+-- As in 0013; and MGDUE: a payment is due.
+CREATE OR REPLACE FUNCTION app.accept_invitation(actor uuid, token_hash text, needs text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sent app.invitations;
+    address text;
+BEGIN
+    -- Held, so that an erasure of the account sees what it becomes a member of.
+    SELECT app.fold_email(a.email) INTO address FROM app.accounts a WHERE a.id = actor AND a.closed_at IS NULL
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGNOA', MESSAGE = 'no such account';
+    END IF;
+    PERFORM FROM app.workspaces w
+    WHERE w.id = (SELECT i.workspace_id FROM app.invitations i WHERE i.token_hash = accept_invitation.token_hash)
+        AND w.closed_at IS NULL
+    FOR NO KEY UPDATE;
+    IF FOUND THEN
+        SELECT i.* INTO sent FROM app.invitations i WHERE i.token_hash = accept_invitation.token_hash;
+    END IF;
+    IF sent.id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGNOI', MESSAGE = 'no such invitation';
+    END IF;
+    IF sent.email IS DISTINCT FROM address THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGADR', MESSAGE = 'it is for another address';
+    END IF;
+    IF sent.accepted_at IS NOT NULL THEN
+        IF sent.accepted_by = actor AND EXISTS (
+            SELECT FROM app.members m WHERE m.workspace_id = sent.workspace_id AND m.account_id = actor
+        ) THEN
+            RETURN app.workspace_body(actor, sent.workspace_id);
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'MGUSD', MESSAGE = 'it was used';
+    END IF;
+    IF sent.expires_at <= now() THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGEXP', MESSAGE = 'it has expired';
+    END IF;
+    IF NOT EXISTS (SELECT FROM app.workspaces w WHERE w.id = sent.workspace_id AND w.plan = needs) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGTEA', MESSAGE = 'another plan is needed';
+    END IF;
+    IF app.owes(sent.workspace_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGDUE', MESSAGE = 'a payment is due';
+    END IF;
+    INSERT INTO app.members (workspace_id, account_id, role) VALUES (sent.workspace_id, actor, sent.role)
+    ON CONFLICT DO NOTHING;
+    UPDATE app.invitations i SET accepted_at = now(), accepted_by = actor WHERE i.id = sent.id;
+    PERFORM app.count_seats(sent.workspace_id);
+    PERFORM app.note(actor, NULL, sent.workspace_id, 'invitation.accepted', sent.id::text);
+    RETURN app.workspace_body(actor, sent.workspace_id);
+END
+$$;
+
+-- As in 0013; and whoever owned it pays no more: a job takes their cards away.
+CREATE OR REPLACE FUNCTION app.change_member(actor uuid, via uuid, workspace uuid, account uuid, role text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    held text := app.enter(workspace, actor, via, '{owner,admin}');
+    before text;
+    paying text;
+    voids jsonb;
+BEGIN
+    SELECT m.role INTO before FROM app.members m WHERE m.workspace_id = workspace AND m.account_id = account;
+    IF before IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGNOM', MESSAGE = 'no such member';
+    END IF;
+    IF before = change_member.role THEN
+        RETURN '[]';
+    END IF;
+    IF before = 'owner' THEN
+        RAISE EXCEPTION USING ERRCODE = 'MGOWN', MESSAGE = 'a workspace has an owner';
+    END IF;
+    IF change_member.role = 'owner' THEN
+        IF held <> 'owner' OR via IS NOT NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'MGROL', MESSAGE = 'another role is needed';
+        END IF;
+        IF EXISTS (SELECT FROM app.workspaces w WHERE w.id = workspace AND w.personal) THEN
+            RAISE EXCEPTION USING ERRCODE = 'MGPER', MESSAGE = 'it ends with the account';
+        END IF;
+        UPDATE app.members m SET role = 'admin' WHERE m.workspace_id = workspace AND m.account_id = actor;
+        voids := app.outdate(workspace, actor, NULL, false);
+    END IF;
+    UPDATE app.members m SET role = change_member.role WHERE m.workspace_id = workspace AND m.account_id = account;
+    IF change_member.role = 'owner' THEN
+        UPDATE app.workspaces w SET owners = w.owners + 1 WHERE w.id = workspace RETURNING w.stripe_customer INTO paying;
+        IF paying IS NOT NULL THEN
+            PERFORM app.enqueue('hand_over_customer', workspace, jsonb_build_object('customer', paying));
+        END IF;
+    END IF;
+    PERFORM app.note(
+        actor, via, workspace, 'member.changed', account::text, jsonb_build_object('role', change_member.role)
+    );
+    RETURN coalesce(voids, '[]') || app.outdate(workspace, account, NULL, false);
 END
 $$;
 
@@ -852,6 +1069,7 @@ GRANT EXECUTE ON FUNCTION
 TO billing, provisioning;
 GRANT EXECUTE ON FUNCTION
     app.begin_event(text, text, text, text, timestamptz),
+    app.knows_customer(text),
     app.end_event(text, text),
     app.record_dispute(text, text, text, bigint),
     app.record_refund(text, text, text),
@@ -864,6 +1082,8 @@ GRANT EXECUTE ON FUNCTION
     app.list_customers(text, integer),
     app.list_customers_of(uuid[]),
     app.list_due(timestamptz, integer),
+    app.list_strangers(),
+    app.note_strangers(text[]),
     app.move_misplaced(uuid, text, text),
     app.forget_events(interval)
 TO provisioning;

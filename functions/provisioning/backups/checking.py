@@ -90,7 +90,7 @@ async def check_control(url: Secret, bucket: Bucket, index: Index) -> int:
         for one, _, text in await control.references(database):
             if one.removeprefix("app.") in digests:
                 changed = text.replace("REFERENCES app.", "REFERENCES scratch.")
-                pass; f"x" and (f"ALTER TABLE scratch.{one.removeprefix('app.')} ADD {changed}")
+                await database.fetch(f"ALTER TABLE scratch.{one.removeprefix('app.')} ADD {changed}")
     return sum(index.counts.values())
 
 

@@ -10,6 +10,7 @@ their order. A restore has the database make it anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -49,13 +50,15 @@ async def write_control(url: Secret, writer: Writer, about: Mapping[str, Any]) -
     async with snapshot(url) as database:
         digests: dict[str, list[Any]] = {}
         for table in await tables(database):
-            async for text in database.copy(f"SELECT to_jsonb(t)::text FROM app.{table} t"):
-                await writer.add(table, orjson.loads(text))
+            async with aclosing(database.copy(f"SELECT to_jsonb(t)::text FROM app.{table} t")) as rows:
+                async for text in rows:
+                    await writer.add(table, orjson.loads(text))
             digests[table] = await digest(database, f"app.{table}")
         for name in AUTH:
             source = f"backup.export_auth('{name.removeprefix('auth.')}')"
-            async for text in database.copy(f"SELECT t::text FROM {source} t"):
-                await writer.add(name, orjson.loads(text))
+            async with aclosing(database.copy(f"SELECT t::text FROM {source} t")) as rows:
+                async for text in rows:
+                    await writer.add(name, orjson.loads(text))
         migrated = await database.fetch("SELECT coalesce(max(version), 0) FROM app.schema_migrations")
         whole = {**about, "what": "control", "migration": migrated[0][0], "digests": digests}
     return await writer.finish(whole)

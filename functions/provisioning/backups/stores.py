@@ -11,6 +11,7 @@ changes. Left out of it: idempotency keys and parts of imports, which come with 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -127,10 +128,11 @@ async def _look_in_postgres(
             query = (
                 f"SELECT to_jsonb(r)::text FROM (SELECT {columns} FROM memory.{TABLES[kind]} WHERE workspace_id = %s) r"
             )
-            async for text in database.copy(query, here):
-                row = _with_floats(orjson.loads(text))
-                tally.add(kind, row)
-                await take(kind, row)
+            async with aclosing(database.copy(query, here)) as texts:
+                async for text in texts:
+                    row = _with_floats(orjson.loads(text))
+                    tally.add(kind, row)
+                    await take(kind, row)
         return Seen(mark, tally.digest())
 
 

@@ -58,6 +58,8 @@ class Account:
     email: str | None = None
     name: str = ""
     deleted: bool = False
+    cards: list[str] = field(default_factory=list)
+    handed_over: str = ""
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
 
 
@@ -211,15 +213,8 @@ class MemoryPayments:
         return Customer(id=customer, workspace=account.workspace, subscriptions=tuple(account.subscriptions.values()))
 
     @_called
-    async def customer_of(self, event: Event) -> str | None:
-        if event.customer is not None:
-            return event.customer
-        dispute = self.disputes.get(event.subject)
-        return dispute.customer if dispute else None
-
-    @_called
-    async def dispute(self, dispute: str) -> Dispute:
-        return self.disputes[dispute]
+    async def dispute(self, dispute: str) -> Dispute | None:
+        return self.disputes.get(dispute)
 
     @_called
     async def list_customers(self, after: str | None, most: int) -> list[Customer]:
@@ -234,6 +229,17 @@ class MemoryPayments:
         made = self.add_customer(workspace)
         self.customers[made].email, self.customers[made].name = email, name
         return made
+
+    @_called
+    async def hand_over(self, customer: str, email: str | None, name: str, key: str) -> None:
+        account = self.customers[customer]
+        if account.deleted or account.handed_over == key:
+            return
+        for page in self.pages.values():
+            if page.customer == customer and page.state == "open":
+                page.state = "expired"
+        account.email, account.name, account.handed_over = email, name, key
+        account.cards.clear()
 
     @_called
     async def delete_customer(self, customer: str) -> None:
@@ -293,7 +299,9 @@ class MemoryPayments:
 
     @_called
     async def set_seats(self, subscription: Subscription, seats: int, key: str) -> None:
-        self.change(self._running(subscription.id), seats=seats)
+        held = self.change(self._running(subscription.id), seats=seats)
+        if self.decline and seats > subscription.seats:
+            self.change(held, status=Status.PAST_DUE, unpaid_since=self._now(), latest_invoice=self._new("in"))
 
     @_called
     async def cancel(self, subscription: str, *, refund: bool, key: str) -> int:

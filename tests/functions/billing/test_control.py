@@ -225,6 +225,51 @@ async def test_what_is_held_of_a_person_names_what_they_pay_for(world: World) ->
         assert orjson.loads(files.read("account.json"))["subscriptions"] == []
 
 
+# Nobody has a seat for nothing, or pays for what is another's.
+
+
+async def test_nobody_new_comes_in_while_a_payment_is_due(world: World) -> None:
+    ada, workspace, customer = await owner_of_a_team(world)
+    bob, eve = [await world.sign_in(f"{name}@example.com", store=False) for name in ("bob", "eve")]
+    path = f"/workspaces/{workspace}/invitations"
+
+    async def invite(person: Person) -> tuple[int, str]:
+        answer = await world.ask("POST", path, ada, {"email": person.email, "role": "member"})
+        return answer.status, answer.json().get("detail", "")
+
+    async def accept(person: Person) -> tuple[int, str]:
+        answer = await world.ask("POST", "/invitations/accept", person, {"token": world.mailed_token(person.email)})
+        return answer.status, answer.json().get("detail", "")
+
+    assert (await invite(bob))[0] == 201
+    (held,) = world.stripe.customers[customer].subscriptions.values()
+    world.stripe.fail_payment(held)
+    await world.settler.settle(customer)
+    for refused in (await invite(eve), await accept(bob)):
+        assert refused[0] == 409
+        assert refused[1].startswith("A payment for this workspace is due, so nobody new can join.")
+    assert (await world.body(ada, workspace))["members"] == 1
+    assert not [mail for mail in world.mails() if mail[1] == eve.email]
+    world.stripe.pay(held)
+    await world.settler.settle(customer)
+    assert ((await accept(bob))[0], (await invite(eve))[0]) == (200, 201)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+async def test_a_hand_over_makes_a_job_for_who_pays(world: World, *, pays: bool) -> None:
+    ada, workspace = await world.team()
+    bob = await world.sign_in("bob@example.com", store=False)
+    await world.join(ada, workspace, bob)
+    customer = await world.customer(workspace) if pays else None
+    for role in ("admin", "owner", "owner"):  # the last one changes nothing
+        path = f"/workspaces/{workspace}/members/{bob.account}"
+        await world.ask("PATCH", path, ada, {"role": role})
+    assert world.jobs("hand_over_customer") == ([{"customer": customer}] if pays else [])
+    payer = await world.jobs_ledger.payer_of(workspace)
+    assert payer is not None
+    assert (payer.email, payer.owners) == (bob.email, 1)
+
+
 # Rights in the database.
 
 REFUSED = [
@@ -237,6 +282,9 @@ REFUSED = [
     "SELECT app.mail_operator('what', 'headline', '{}')",
     "SELECT app.mail_owner(gen_random_uuid(), 'plan_begun', '{}')",
     "SELECT app.ask_move(gen_random_uuid(), 'postgres')",
+    "SELECT app.owes(gen_random_uuid())",
+    "SELECT app.workspace_of('cus')",
+    "SELECT app.note_strangers('{}')",
     "SELECT app.move_misplaced(gen_random_uuid(), 'free', 'sqlite')",
     "SELECT app.list_customers(NULL, 1)",
     "SELECT app.payer_of(gen_random_uuid())",
@@ -263,6 +311,7 @@ def test_nobody_else_runs_what_is_for_billing(billing_urls: dict[str, str]) -> N
     own = {
         "begin_event",
         "end_event",
+        "knows_customer",
         "record_dispute",
         "record_refund",
         "read_billing",
@@ -270,6 +319,7 @@ def test_nobody_else_runs_what_is_for_billing(billing_urls: dict[str, str]) -> N
         "note_billing",
     }
     theirs = {"payer_of", "list_customers", "list_customers_of", "list_due", "move_misplaced", "forget_events"}
+    theirs |= {"list_strangers", "note_strangers"}
     with psycopg.connect(billing_urls["owner"]) as connection:
         rows = connection.execute(
             """

@@ -122,6 +122,18 @@ def test_the_oldest_counts_and_the_others_are_duplicates() -> None:
     assert projection.duplicates == (twin, young)
 
 
+def test_one_that_runs_comes_before_an_older_one_that_is_due() -> None:
+    """Whoever buys anew while a payment is due keeps what is paid."""
+    due = subscription("sub_1", TEAM, Status.PAST_DUE, age=60, unpaid=GRACE - MOMENT)
+    older, runs = subscription("sub_3", PRO, Status.TRIALING, age=5), subscription("sub_2", TEAM, age=1)
+    projection = project(customer(due, runs, older), NOW)
+    assert (projection.plan, projection.subscription) == (PRO, older)
+    assert projection.duplicates == (runs, due)
+    assert projection.grace_until is None
+    two = (due, subscription("sub_0", PRO, Status.PAST_DUE, age=1, unpaid=MOMENT))
+    assert project(customer(*two), NOW).subscription == due
+
+
 def test_of_two_of_one_moment_the_first_by_name_counts() -> None:
     one, other = subscription("sub_a", TEAM), subscription("sub_b", PRO)
     assert project(customer(other, one), NOW).subscription == one

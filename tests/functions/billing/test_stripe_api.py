@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stripe
 
-from billing.model import Customer, Event, Status, Subscription
+from billing.model import Customer, Status, Subscription
 from billing.projecting import project
 from billing.stripe import checkouts, payments
 from billing.stripe.payments import StripePayments
@@ -19,7 +19,7 @@ from billing.stripe.plans import phases_after
 from core.problems import Conflict, Internal, PaymentRequired, TooManyRequests
 from core.rotation import Fixed
 from core.settings import Secret
-from declarations import FREE, PRO, TEAM, Plan
+from declarations import FREE, GRACE_DAYS, PRO, TEAM, Plan
 from tests.functions.billing.bed import Bed
 from tests.infra.local.stripe_bed import KEY, StripeBed
 
@@ -381,7 +381,25 @@ async def test_seats_follow(bed: Bed, paid: StripePayments) -> None:
     await paid.set_seats(held, 5, next(keys))
     now = await newest(paid, customer)
     assert (now.seats, now.lookup_key) == (5, TEAM.lookup_key)
-    assert now.latest_invoice == held.latest_invoice, "it is charged with the next invoice"
+    assert now.latest_invoice != held.latest_invoice, "they are charged at once"
+    charged = bed.admin.v1.invoices.retrieve(str(now.latest_invoice))
+    assert (charged.status, charged.billing_reason) == ("paid", "subscription_update")
+    assert 3 * TEAM.price_usd * 100 * 0.99 < charged.amount_paid <= 3 * TEAM.price_usd * 100
+    await paid.set_seats(now, 1, next(keys))
+    fewer = await newest(paid, customer)
+    assert (fewer.seats, fewer.latest_invoice) == (1, now.latest_invoice), "what that gives back is on the next invoice"
+
+
+async def test_seats_that_cannot_be_charged_are_due(bed: Bed, paid: StripePayments) -> None:
+    held = await buy(bed, paid, TEAM)
+    customer = owner(bed, held)
+    bed.card(customer, "chargeCustomerFail")
+    await paid.set_seats(held, 51, next(keys))
+    found = await paid.customer(customer)
+    assert (found.subscriptions[0].status, found.subscriptions[0].seats) == (Status.PAST_DUE, 51)
+    until = project(found, bed.now()).grace_until
+    assert until is not None
+    assert timedelta(days=GRACE_DAYS, minutes=-1) < until - bed.now() <= timedelta(days=GRACE_DAYS)
 
 
 # Ending.
@@ -477,18 +495,14 @@ async def test_a_dispute_is_somebodys(bed: Bed, paid: StripePayments) -> None:
     held = await buy(bed, paid, PRO)
     customer = owner(bed, held)
     opened = bed.running.local("POST", "disputes", subscription=held.id)
-
-    def event(kind: str, subject: str, whose: str | None) -> Event:
-        return Event(id="evt_1", kind=kind, subject=subject, customer=whose, created=bed.now())
-
-    assert await paid.customer_of(event("charge.dispute.created", opened["id"], None)) == customer
-    assert await paid.customer_of(event("charge.dispute.created", "du_none", None)) is None
-    assert await paid.customer_of(event("invoice.paid", "in_1", "cus_1")) == "cus_1"
-    assert await paid.customer_of(event("something.new", "x_1", None)) is None
+    assert await paid.dispute("du_none") is None
     dispute = await paid.dispute(opened["id"])
+    assert dispute is not None
     assert (dispute.id, dispute.customer, dispute.amount_cents) == (opened["id"], customer, PRO.price_usd * 100)
     bed.running.local("POST", f"disputes/{dispute.id}/close", won=False)
-    assert (await paid.dispute(dispute.id)).status == "lost"
+    closed = await paid.dispute(dispute.id)
+    assert closed is not None
+    assert closed.status == "lost"
 
 
 async def test_what_is_new_at_stripe_breaks_nothing(

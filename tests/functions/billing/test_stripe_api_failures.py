@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from billing.model import Customer, Event
+from billing.model import Customer, Dispute
 from billing.stripe import calls, http
 from billing.stripe.payments import StripePayments
 from core.problems import Conflict, Internal, PaymentRequired, Problem, Unavailable
@@ -269,12 +269,11 @@ async def test_a_subscription_of_nothing_grants_nothing() -> None:
 
 
 async def test_everything_says_when_stripe_is_down() -> None:
-    event = Event(id="evt_1", kind="charge.dispute.created", subject="du_1", customer=None, created=datetime.now(UTC))
     async with asking(BROKEN) as (payments, script):
         held = (await _held()).subscriptions[0]
         for ask in (
             payments.customer("cus_1"),
-            payments.customer_of(event),
+            payments.hand_over("cus_1", None, "w", "k"),
             payments.dispute("du_1"),
             payments.list_customers(None, 10),
             payments.delete_customer("cus_1"),
@@ -293,6 +292,21 @@ async def test_everything_says_when_stripe_is_down() -> None:
                 await ask
             assert isinstance(raised.value, Unavailable)
             assert len(script.seen) == asked + 3
+
+
+CHARGELESS = {"id": "du_1", "object": "dispute", "status": "lost", "amount": 800, "charge": "ch_gone"}
+MISSING = Answer(
+    404, {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "No such one"}}
+)
+
+
+async def test_a_dispute_whose_charge_is_gone_is_a_dispute() -> None:
+    async with asking(MISSING, Answer(body=CHARGELESS)) as (payments, script):
+        dispute = await payments.dispute("du_1")
+    assert dispute == Dispute(id="du_1", customer=None, status="lost", amount_cents=800)
+    assert "expand" not in script.seen[1].target
+    async with asking(MISSING) as (payments, _):
+        assert await payments.dispute("du_1") is None
 
 
 async def _held() -> Customer:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
 
 import psycopg
 import pytest
 
+from core.adapters.bulk import Bulk
 from core.problems import Unavailable
 from core.settings import Secret
+from memories.stores.ports_move import Fence, Kind, Mode, Raw
+from memories.stores.sqlite.moves import SqliteMovable
 from provisioning.backups import stores
 from provisioning.backups.restoring import read_workspace
 from provisioning.backups.taking import back_up, back_up_store, go_on
@@ -107,11 +112,13 @@ async def test_a_backup_is_of_one_moment(
     bucket: MemoryBucket,
     clients: Clients,
     plan: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A writer changes all memories to the same title, again and again: a backup holds one title only."""
+    """A writer changes all memories to the same title, again and again: a backup holds one title only, and of each
+    memory every state before that one and none after it."""
     workspace = await clients.fill(plan, 20)
     store = await clients.open(workspace)
-    stop = asyncio.Event()
+    stop, wrote = asyncio.Event(), asyncio.Event()
     rounds = 0
 
     async def write() -> None:
@@ -119,10 +126,23 @@ async def test_a_backup_is_of_one_moment(
         while not stop.is_set():
             rounds += 1
             await store.put_many([memory(f"m{n}", title=f"round {rounds}") for n in range(20)], ANN)
+            wrote.set()
 
+    copy = Bulk.copy
+
+    async def copy_slowly(self: Bulk, query: str, args: Sequence[object] = ()) -> AsyncGenerator[str, None]:
+        """Between two tables something is written each time."""
+        async for text in copy(self, query, args):
+            yield text
+        for _ in range(2):
+            wrote.clear()
+            await wrote.wait()
+
+    monkeypatch.setattr(Bulk, "copy", copy_slowly)
     writer = asyncio.create_task(write())
+    await wrote.wait()
     names: list[str] = []
-    while len(names) < 4 or rounds < 4:
+    while len(names) < 3:
         found = await back_up_store(served.parts, workspace)
         assert found is not None
         assert found[2] is not None
@@ -133,6 +153,10 @@ async def test_a_backup_is_of_one_moment(
         await read_workspace(bucket, name, workspace)
         titles = {row["title"] for kind, row in bucket.rows(name) if kind == "memory"}
         assert len(titles) == 1
+        now = {row["id"]: row["version"] for kind, row in bucket.rows(name) if kind == "memory"}
+        before = Counter(row["id"] for kind, row in bucket.rows(name) if kind == "version")
+        assert before
+        assert dict(before) == {id_: version - 1 for id_, version in now.items() if version > 1}
 
 
 async def test_who_is_killed_is_followed_and_nothing_is_written_twice(
@@ -260,3 +284,46 @@ async def test_users_are_in_it_when_there_are_any(
     [user] = [row for kind, row in bucket.rows(manifest["control"]) if kind == "auth.users"]
     assert user["encrypted_password"] == "a hash"
     assert backups.url != Secret("")
+
+
+async def test_a_large_database_is_read_again_when_it_changed(
+    served: World, bucket: MemoryBucket, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not read in one transaction then."""
+    workspace = await clients.fill("free", 4)
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
+    store, pages, changes = await clients.open(workspace), SqliteMovable.raw_page, 1
+
+    async def page(self: SqliteMovable, kind: Kind, *args: Any, **kwargs: Any) -> list[Raw]:
+        nonlocal changes
+        found = await pages(self, kind, *args, **kwargs)
+        if kind is Kind.MEMORY and changes:
+            changes -= 1
+            await store.put(memory("m0", title=f"changed {changes}"), ANN)
+        return found
+
+    monkeypatch.setattr(SqliteMovable, "raw_page", page)
+    found = await back_up_store(served.parts, workspace)
+    assert found is not None
+    assert found[2] is not None
+    await read_workspace(bucket, found[2], workspace)
+    titles = {row["id"]: row["title"] for kind, row in bucket.rows(found[2]) if kind == "memory"}
+    assert titles["m0"] == "changed 0"
+    assert len(titles) == 4
+    changes = 1000
+    with pytest.raises(stores.Changing):
+        await back_up_store(served.parts, workspace)
+    assert len(bucket.of(workspace)) == 1
+
+
+async def test_a_workspace_that_is_closed_is_read_only_when_it_is_suspended(served: World, clients: Clients) -> None:
+    for plan in PLANS:
+        workspace = await clients.fill(plan)
+        placement = await served.placements.read(workspace)
+        assert placement is not None
+        movable = served.parts.movable(served.parts.stores.address(workspace, placement))
+        await movable.fence(Fence(placement.epoch, Mode.CLOSED))
+        with pytest.raises(stores.Changing):  # a move or a restore is at it
+            await back_up_store(served.parts, workspace)
+        await served.placements.suspend(workspace, "all")
+        assert await back_up_store(served.parts, workspace) is not None

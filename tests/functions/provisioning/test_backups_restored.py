@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
 import pytest
 
+from core.adapters.bulk import Bulk
 from core.problems import Unavailable
 from memories.stores.ports_move import Fence, Mode
-from provisioning.backups import checking
+from provisioning.backups import checking, control
 from provisioning.backups.checking import check_backups
 from provisioning.backups.taking import back_up, back_up_store
 from provisioning.backups.tools import Backups
@@ -210,19 +212,28 @@ async def test_the_weekly_check_restores_on_trial_and_leaves_nothing(served: Wor
     assert served.mails() == []
 
 
-@pytest.mark.parametrize("what", ["control", "workspace", "references", "manifest"])
+@pytest.mark.parametrize("what", ["control", "workspace", "rows", "references", "manifest"])
 async def test_the_weekly_check_finds_what_is_wrong(
     served: World, bucket: MemoryBucket, clients: Clients, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await clients.fill("pro")
+    served.owner.run("INSERT INTO app.audit_log (action) VALUES ('one')")
     await back_up(served.parts)
     [manifest] = bucket.manifests()
-    if what == "references":
+    if what in ("rows", "references"):
         put_all = checking.put_all
+        lost = {"rows": "audit_log", "references": "accounts"}[what]
+        if what == "references":  # what each table holds is as it was, but not together
+            digests = orjson.loads(bucket.objects[manifest["control"]])["about"]["digests"]
 
-        async def put_less(database: object, *args: object) -> None:
-            await put_all(database, *args)  # type: ignore[arg-type]
-            await database.fetch("UPDATE scratch.members SET role = 'admin'")  # type: ignore[attr-defined]
+            async def as_before(_database: object, table: str) -> object:
+                return digests[table.removeprefix("scratch.")]
+
+            monkeypatch.setattr(control, "digest", as_before)
+
+        async def put_less(database: Bulk, *args: Any) -> None:
+            await put_all(database, *args)
+            await database.fetch(f"DELETE FROM scratch.{lost}")
 
         monkeypatch.setattr(checking, "put_all", put_less)
     else:
@@ -241,3 +252,16 @@ async def test_the_weekly_check_finds_what_is_wrong(
 async def test_no_backup_yet_is_told(served: World) -> None:
     assert (await check_backups(served.parts))["error"] == "there is no backup yet"
     assert len(served.mails()) == 1
+
+
+async def test_an_erasure_waits_for_its_note(served: World, bucket: MemoryBucket) -> None:
+    """Else a restore might not know of it."""
+    account, workspace = await served.open("pro")
+    served.confirm(account, workspace)
+    bucket.faults = [Unavailable("no", part="storage")]
+    await served.outbox.enqueue("erase_account", account, dedupe=account)
+    assert (await served.run()).again == 1
+    assert await served.placements.read(workspace) is not None
+    await served.settle()
+    assert len(await bucket.names(f"erased/{account}")) == 1
+    assert await served.placements.read(workspace) is None

@@ -16,6 +16,7 @@ from declarations import GRACE_DAYS, PRO, TEAM
 from provisioning import billing, kinds
 from provisioning.jobs import Runner, Tally
 from tests.functions.billing.payments import DOWN, REFUSES
+from tests.functions.provisioning.handing import BOB, hand_over
 from tests.functions.provisioning.paying import Paying, forget, held, join, leave, paying, plan_of, settle, told
 from tests.functions.provisioning.world import Killed, World
 
@@ -85,6 +86,25 @@ def settle_ended(world: World, one: Paying) -> None:
     assert plan_of(world, one.workspace) == "pro"
 
 
+async def hand_over_begin(world: World) -> Paying:
+    one = await paying(world, TEAM, seats=2)
+    world.payments.customers[one.customer].cards = ["ada's"]
+    bob = world.owner.run(
+        "SELECT account_id::text FROM app.members WHERE workspace_id = %s AND role = 'member'", one.workspace
+    )[0][0]
+    hand_over(world, one.workspace, one.account, bob)
+    return one
+
+
+def hand_over_ended(world: World, one: Paying) -> None:
+    customer = world.payments.customers[one.customer]
+    assert (customer.cards, customer.email, customer.name) == ([], BOB, "Notes")
+    assert held(world, one.customer) == [(one.subscription.id, Status.ACTIVE, 2)]
+    assert plan_of(world, one.workspace) == "team"
+    assert [mail["to"] for mail in world.mails() if mail["template"] == "plan_handed_over"] == [BOB]
+    assert "plan_handed_over" in told(world)
+
+
 async def delete_begin(world: World) -> Paying:
     one = await paying(world, PRO)
     world.owner.run("SELECT app.close_workspace(%s)", one.workspace)
@@ -104,6 +124,7 @@ CASES = {
     "end_duplicate": Case(duplicate_begin, duplicate_ended, ("cancel",)),
     "end_grace": Case(grace_begin, grace_ended, ("cancel",)),
     "settle_customer": Case(settle_begin, settle_ended, ()),
+    "hand_over_customer": Case(hand_over_begin, hand_over_ended, ("hand_over",)),
     "delete_customer": Case(delete_begin, delete_ended, ("expire_checkouts", "delete_customer")),
 }
 CALLS = {kind: ("customer", *case.changes) for kind, case in CASES.items()}
@@ -129,7 +150,7 @@ async def test_a_job_does_what_it_is_for_once(world: World, kind: str) -> None:
     await world.outbox.enqueue(kind, row[0], row[1], dedupe="again")
     await world.settle()
     case.ended(world, one)
-    if kind != "end_duplicate":  # whether its money came back, nobody knows who was killed
+    if kind not in ("end_duplicate", "hand_over_customer"):  # whether all of it was done, only Stripe knows
         assert [call for call, _ in world.payments.asked if call in case.changes] == changed
 
 
@@ -322,6 +343,16 @@ async def test_seats_of_what_has_ended_are_left(world: World) -> None:
     assert plan_of(world, one.workspace) == "free"
 
 
+async def test_seats_that_cannot_be_charged_let_nobody_else_in(world: World) -> None:
+    one = await paying(world, TEAM)
+    join(world, one.workspace)
+    world.payments.decline = True
+    await world.settle()
+    assert held(world, one.customer) == [(one.subscription.id, Status.PAST_DUE, 2)]
+    assert told(world) == ["payment_failed"]
+    assert world.owner.run("SELECT app.owes(%s)", one.workspace) == [(True,)]
+
+
 # Duplicates.
 
 
@@ -349,7 +380,7 @@ async def test_what_was_given_back_is_told(world: World) -> None:
     one = await duplicate_begin(world)
     await world.settle()
     lines = [line for mail in world.mails() for line in mail["data"].get("lines", [])]
-    assert any("$12.00" in line for line in lines)
+    assert any("12.00 USD" in line for line in lines)
     assert any(one.customer in line and one.workspace in line for line in lines)
 
 
@@ -383,6 +414,49 @@ async def test_a_grace_ends_here_although_stripe_refuses(world: World) -> None:
     await world.run()
     assert state(world, "end_grace")[0] == "dead"
     assert plan_of(world, one.workspace) == "free"
+
+
+# Handed over.
+
+
+async def test_each_owner_is_told_and_a_late_job_takes_no_card_away(world: World) -> None:
+    one = await hand_over_begin(world)
+    await world.settle()
+    mail = world.mails()[0]["data"]
+    assert mail["standing"].startswith("It is paid until ")
+    customer = world.payments.customers[one.customer]
+    customer.cards.append("bob's")
+    await world.outbox.enqueue("hand_over_customer", one.workspace, {"customer": one.customer}, dedupe="late")
+    await world.settle()
+    assert customer.cards == ["bob's"]
+    bob = world.owner.run("SELECT account_id::text FROM app.members WHERE role = 'owner'")[0][0]
+    hand_over(world, one.workspace, bob, one.account)
+    await world.settle()
+    assert (customer.cards, customer.email) == ([], "ada@example.test")
+    assert [job["to"] for job in world.mails()] == [BOB, "ada@example.test"]
+
+
+async def test_who_gets_a_workspace_whose_payment_is_due_is_told_so(world: World) -> None:
+    one = await paying(world, TEAM, seats=2)
+    world.payments.fail_payment(one.subscription)
+    bob = world.owner.run("SELECT account_id::text FROM app.members WHERE role = 'member'")[0][0]
+    hand_over(world, one.workspace, one.account, bob)
+    await world.settle()
+    (mail,) = [job["data"] for job in world.mails() if job["template"] == "plan_handed_over"]
+    assert mail["standing"] == f"A payment for it is due, and the plan goes on until {mail['ends']}."
+
+
+@pytest.mark.parametrize("what", ["another customer", "nothing paid"])
+async def test_a_hand_over_of_what_is_not_paid_tells_nobody(world: World, what: str) -> None:
+    one = await hand_over_begin(world)
+    if what == "nothing paid":
+        world.payments.change(one.subscription, status=Status.CANCELED)
+    else:
+        world.owner.run("UPDATE app.workspaces SET stripe_customer = 'cus_new' WHERE id = %s", one.workspace)
+    await world.settle()
+    assert state(world, "hand_over_customer") == ("done", None)
+    assert "plan_handed_over" not in told(world)
+    assert (world.payments.customers[one.customer].cards == []) is (what == "nothing paid")
 
 
 # Deleted workspaces.

@@ -154,6 +154,32 @@ async def test_a_customer_of_nobody_is_told_and_left(world: World, workspace: st
     assert held(world, customer) == [(subscription.id, Status.ACTIVE, 1)]
 
 
+async def test_a_customer_of_nobody_is_told_once(world: World) -> None:
+    first = world.payments.add_customer(None)
+    assert len((await look(world))[1]) == 1
+    second = world.payments.add_customer("another stack's")
+    answer, (line,) = await look(world)
+    assert answer["lines"] == 1
+    assert second in line
+    assert first not in line
+    assert (await look(world))[1] == []
+
+
+async def test_a_stranger_whose_mail_could_not_be_made_is_told_the_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = world.payments.add_customer(None)
+
+    async def no(*_args: object) -> None:
+        raise DOWN
+
+    with monkeypatch.context() as broken:
+        broken.setattr(reconcile, "_mail", no)
+        with pytest.raises(Unavailable):
+            await reconcile.reconcile(world.parts)
+    assert stranger in (await look(world))[1][0]
+
+
 @pytest.mark.parametrize("standing", ["closed", "erased"])
 async def test_a_customer_of_a_workspace_that_is_gone_is_deleted(world: World, standing: str) -> None:
     """It was made while the workspace was being deleted."""

@@ -17,6 +17,7 @@ from declarations import GRACE_DAYS, TEAM
 from provisioning import grace, kinds, parts, reconcile
 from provisioning.jobs import Runner
 from tests.functions.billing.bed import Bed
+from tests.functions.provisioning.handing import BOB, hand_over
 from tests.functions.provisioning.paying import join, plan_of, told
 from tests.functions.provisioning.world import World, settings
 from tests.infra.local.stripe_bed import KEY, StripeBed
@@ -76,11 +77,10 @@ async def test_the_life_of_a_workspace(shop: Shop, monkeypatch: pytest.MonkeyPat
     stranger = await shop.payments.create_customer("another stack's", None, "Bob", "a stranger")
 
     await shop.buy()
-    assert await shop.look() > 1  # nobody here knew its customer
+    assert await shop.look() > 2  # nobody here knew its customer, or the stranger
     assert plan_of(world, shop.workspace) == "team"
-    assert await shop.look() == 1  # the stranger
+    assert await shop.look() == 0  # the stranger is told of once
     await shop.payments.delete_customer(stranger)
-    assert await shop.look() == 0
 
     join(world, shop.workspace)
     await world.settle()
@@ -111,6 +111,37 @@ async def test_the_life_of_a_workspace(shop: Shop, monkeypatch: pytest.MonkeyPat
     await world.settle()
     assert (await shop.payments.customer(shop.customer)).deleted
     assert await shop.look() == 0
+
+
+async def test_after_a_hand_over_the_old_card_pays_nothing_and_grace_follows(shop: Shop) -> None:
+    world = shop.world
+    await shop.buy()
+    await shop.look()
+    bob = join(world, shop.workspace)
+    await world.settle()
+    (ada,) = world.owner.run("SELECT account_id::text FROM app.members WHERE role = 'owner'")[0]
+    before = sorted(charge.id for charge in shop.bed.admin.v1.charges.list({"customer": shop.customer}).data)
+    assert len(before) == 2  # the first seat, and at once the second
+    world.owner.run("DELETE FROM app.jobs")
+    hand_over(world, shop.workspace, ada, bob)
+    await world.settle()
+    (held,) = await shop.held()
+    (mail,) = world.mails()
+    assert mail["to"] == BOB
+    assert mail["data"]["until"] == f"{held.period_end.day} {held.period_end:%B %Y}"
+
+    shop.wait((held.period_end - shop.bed.now()).total_seconds() + 7200)
+    await grace.look_again(world.parts)
+    await world.settle()
+    assert (await shop.held())[0].status is Status.PAST_DUE
+    assert plan_of(world, shop.workspace) == "team"
+    assert told(world) == ["plan_handed_over", "payment_failed"]
+    after = sorted(charge.id for charge in shop.bed.admin.v1.charges.list({"customer": shop.customer}).data)
+    assert after == before
+    shop.wait(GRACE_DAYS * DAY)
+    await grace.look_again(world.parts)
+    await world.settle()
+    assert plan_of(world, shop.workspace) == "free"
 
 
 async def test_a_key_of_stripes_makes_the_parts(world: World) -> None:

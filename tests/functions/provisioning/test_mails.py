@@ -54,6 +54,12 @@ DATA: dict[str, dict[str, Any]] = {
     "payment_recovered": PLAN,
     "plan_begun": PLAN,
     "plan_ended": PLAN,
+    "plan_handed_over": {
+        **PLAN,
+        "standing": "It is paid until 11 December 2026.",
+        "until": "11 December 2026",
+        "ends": "25 December 2026",
+    },
     "plan_stays": {**PLAN, "used": "5,000 memories and 12 MB", "most": "100 memories and 500 MB"},
     "operator": {"headline": "2 jobs were given up", "lines": ["one: <reason>", "two"]},
 }

@@ -12,6 +12,7 @@ from infra.local.cloud.provider.gcp.alerts import AlertPolicy
 from infra.local.cloud.provider.gcp.billing import Budget
 from infra.local.cloud.provider.gcp.functions import Function
 from infra.local.cloud.provider.gcp.grants import AccountGrant, BucketGrant, ProjectGrant, SecretGrant, ServiceGrant
+from infra.local.cloud.provider.gcp.identity import Pool, PoolProvider
 from infra.local.cloud.provider.gcp.logging import AuditConfig, Metric, ProjectBucketConfig
 from infra.local.cloud.provider.gcp.monitoring import Dashboard, NotificationChannel, UptimeCheckConfig
 from infra.local.cloud.provider.gcp.projects import Account, Service
@@ -25,6 +26,8 @@ from infra.local.cloud.provider.upstash import RedisDatabase
 KINDS: tuple[KindFactory, ...] = (
     Service,
     Account,
+    Pool,
+    PoolProvider,
     AccountGrant,
     ProjectGrant,
     Bucket,
