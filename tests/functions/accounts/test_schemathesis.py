@@ -153,7 +153,7 @@ class Stock:
             self._restore_member()
             return self.member.account
         assert kind == "invitations"
-        return self._made(f"/workspaces/{self.workspace}/invitations", {"email": "bob@example.com"})
+        return self._made(f"/workspaces/{self.workspace}/invitations", {"email": f"bob{next(self.turns)}@example.com"})
 
     def _restore_member(self) -> None:
         self.world.run("DELETE FROM app.members WHERE workspace_id = %s", self.workspace)
