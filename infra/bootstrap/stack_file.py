@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import json
 from collections.abc import Mapping
@@ -55,10 +56,18 @@ def check(stack: str, file: StackFile) -> StackConfig:
     def isolated() -> StackConfig:
         settings.configure(settings.Settings(project=PROJECT, stack=stack))
         set_all_config(dict(file.values), list(file.sealed))
-        return load()
+        return asyncio.run(_load())
 
     # The SDK keeps configuration and settings in context variables: a copy keeps this out of the next run.
     return contextvars.copy_context().run(isolated)
+
+
+async def _load() -> StackConfig:
+    """Secret values are Outputs, each a task of the loop: none is left behind."""
+    try:
+        return load()
+    finally:
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
 
 def faults(stack: str, file: StackFile) -> list[tuple[str, str]]:

@@ -1,5 +1,5 @@
 """Every setting of a stack, as data: what it means, an example, what holds without it. docs/operate.md has it as a
-table, which `python -m infra.config.settings` prints and a test compares.
+table, which `make snapshot` writes and a test compares.
 
 What a setting's value may be is the reader's to check (reader.py, vendors.py).
 """
@@ -206,7 +206,3 @@ def table() -> str:
         also = f" (or the variable `{setting.variable}`)" if setting.variable else ""
         rows.append(f"| `{setting.key}` | {setting.meaning}{also} | {shown} | {setting.otherwise} |")
     return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    print(table(), end="")  # noqa: T201  it writes a table of the documents

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 
@@ -332,8 +333,13 @@ class TestRepository:
 
 
 def test_every_setting_is_told_of_in_the_document() -> None:
-    text = (program.INFRA.parent / "docs" / "operate.md").read_text()
-    assert table() in text, "put what `python -m infra.config.settings` prints into docs/operate.md"
+    document = program.INFRA.parent / "docs" / "operate.md"
+    head, title, rest = document.read_text(encoding="utf-8").partition(table().partition("\n")[0])
+    text = f"{head}{table()}\n{rest.partition(chr(10) * 2)[2]}" if title else head
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        document.write_text(text, encoding="utf-8")
+    assert title
+    assert text == document.read_text(encoding="utf-8"), f"the table of settings in {document} is old: `make snapshot`"
 
 
 def test_what_is_no_setting_cannot_be_read() -> None:

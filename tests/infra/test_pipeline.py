@@ -9,8 +9,11 @@ import pytest
 
 from infra.components.pipeline import DEPLOYING, IMPERSONATE, READING, condition
 from infra.config import Repository
+from infra.local.cloud.provider.gcp.identity import Pool, PoolProvider
+from infra.local.cloud.provider.kind import Checks, Kind
 from tests.infra import program
 from tests.infra.program import Graph
+from tests.infra.wire import plain
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 BASIC = {"roles/owner", "roles/editor", "roles/viewer"}
@@ -118,6 +121,14 @@ def test_they_outlive_a_destroy_and_what_github_is_told_is_exported(real: Graph,
         assert not any(one.protect for one in local.of(kind))
     assert set(real.outputs["github"]) == {"provider", "deploys", "reads"}
     assert real.outputs["github"]["deploys"] == DEPLOYS.partition(":")[2]
+
+
+@pytest.mark.parametrize("kind", [Pool, PoolProvider])
+def test_the_local_cloud_takes_what_is_declared(local: Graph, kind: type[Kind]) -> None:
+    (declared,) = (one for one in local.resources.values() if one.type == kind.token)
+    checks = Checks(plain(declared.inputs))
+    kind.check(kind.__new__(kind), checks)
+    assert checks.failures == {}
 
 
 def test_without_a_repository_nothing_is_declared() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from billing.model import Subscription
 from billing.stripe.calls import Calls, Expected, Json, always, gone, never
 from billing.stripe.prices import price_of
-from billing.stripe.reading import id_of, understood
+from billing.stripe.reading import DUE, id_of, understood
 from billing.stripe.refusals import Refused
 from core.problems import Conflict, PaymentRequired
 from declarations import Plan
@@ -82,10 +82,12 @@ async def set_seats(calls: Calls, subscription: Subscription, seats: int, key: s
     """See `ports.Payments.set_seats`. A schedule may stay: only plans without seats come later.
 
     More are invoiced at once, since who leaves before the next invoice would have had them for nothing. They are in all
-    the same when the card fails (`payment_behavior` is allow_incomplete): then the payment is due."""
+    the same when the card fails (`payment_behavior` is allow_incomplete): then the payment is due. Not while one is due
+    already: Stripe has a subscription run whose newest invoice is paid, whatever became of the one before."""
+    more, due = seats > subscription.seats, subscription.status in DUE
     fields = {
         "items": [{"id": subscription.item, "quantity": seats}],
-        "proration_behavior": "always_invoice" if seats > subscription.seats else "create_prorations",
+        "proration_behavior": "always_invoice" if more and not due else "create_prorations",
     }
     await _update(calls, subscription, fields, f"{key}:seats")
 

@@ -108,7 +108,7 @@ async def test_killed_before_every_change(shop: Shop, monkeypatch: pytest.Monkey
         shop.check(customer, key)
         now = await shop.held(customer)
         assert (now.status, now.seats, now.next_lookup_key) == (Status.ACTIVE, 2, PRO.lookup_key)
-    assert point == 8, "name, two cards, release, create, phases, done"
+    assert point == 6, "name, card, release, create, phases, done"
 
 
 async def test_a_card_of_the_new_owner_stays(shop: Shop) -> None:

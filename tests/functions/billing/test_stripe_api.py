@@ -400,6 +400,14 @@ async def test_seats_that_cannot_be_charged_are_due(bed: Bed, paid: StripePaymen
     until = project(found, bed.now()).grace_until
     assert until is not None
     assert timedelta(days=GRACE_DAYS, minutes=-1) < until - bed.now() <= timedelta(days=GRACE_DAYS)
+    bed.card(customer, "visa")
+    await paid.set_seats(found.subscriptions[0], 52, next(keys))
+    again = await newest(paid, customer)
+    assert (again.status, again.seats, again.latest_invoice) == (
+        Status.PAST_DUE,
+        52,
+        found.subscriptions[0].latest_invoice,
+    ), "one seat that is paid does not pay for fifty"
 
 
 # Ending.
