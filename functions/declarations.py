@@ -292,7 +292,7 @@ class ProvisioningFunctionSettings(StoreOpeningSettings):
     sender of mails, `operator_email` who is told of trouble, `auth_secret_key` a key of the project that may delete
     users. Callers prove themselves by OIDC tokens of `oidc_caller` (an address of a service account), signed by a key
     in `oidc_certs_url`; for whom they are is checked by the platform, since a function cannot know its own address.
-    `stripe_api_key` and `stripe_api_url` as in `BillingSettings`. Backups go to `backup_bucket` (empty: there are none),
+    `stripe_api_key` and `stripe_api_url` as in `BillingSettings`. Backups go to `backup_bucket` (empty: none are made),
     by Google's address or `storage_url`; `backup_database_url` is that of the role that may read everything and write
     nothing, through the session pooler. The secrets turso_api_token, smtp_password,
     auth_secret_key and stripe_api_key are read anew at use when `secrets_prefix` says where
