@@ -16,7 +16,8 @@ SLOW = "tests/cloud"
 """Tests that bring up a whole environment; they run last."""
 
 PARALLEL = ("-n", "2", "--dist", "loadfile")
-"""Most fast tests wait for a server half of the time. One process runs all tests of a file, so that it sets up once."""
+"""Most tests wait for a server half of the time. One process runs all tests of a file, so that it sets up once; each
+has an environment of its own."""
 
 SNAPSHOT_VARIABLE = "UPDATE_SNAPSHOTS"
 
@@ -33,7 +34,7 @@ def test(places: Places, progress: Progress, arguments: list[str]) -> None:
     _pytest(places, ["tests", f"--ignore={SLOW}", *PARALLEL])
     if (places.repo / SLOW).exists():
         engine.find(places) or engine.build(places, progress)
-        _pytest(places, [SLOW], {browser.VARIABLE: str(browser.find(places, progress))})
+        _pytest(places, [SLOW, *PARALLEL], {browser.VARIABLE: str(browser.find(places, progress))})
 
 
 def check(places: Places, progress: Progress) -> None:

@@ -260,7 +260,9 @@ async def test_the_role_reads_everything_and_writes_nothing(
     )
     assert {row[0] for row in names} - {row[0] for row in opened} == {"app.schema_migrations"}
     with psycopg.connect(backups.url.reveal(), autocommit=True) as connection:
-        assert connection.execute("SELECT count(*) FROM memory.memories").fetchone() == (3,)
+        counted = connection.execute("SELECT count(*) FROM memory.memories").fetchone()
+        assert counted is not None
+        assert counted[0] >= 3  # other tests of this session leave theirs
         connection.execute("SET default_transaction_read_only = off")
         for (name,) in names:
             for statement in (f"DELETE FROM {name}", f"UPDATE {name} SET ctid = ctid", f"TRUNCATE {name}"):
