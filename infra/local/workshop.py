@@ -34,7 +34,8 @@ def test(places: Places, progress: Progress, arguments: list[str]) -> None:
     _pytest(places, ["tests", f"--ignore={SLOW}", *PARALLEL])
     if (places.repo / SLOW).exists():
         engine.find(places) or engine.build(places, progress)
-        _pytest(places, [SLOW, *PARALLEL], {browser.VARIABLE: str(browser.find(places, progress))})
+        browser.find(places, progress)  # so that what takes a minute is seen to
+        _pytest(places, [SLOW, *PARALLEL])
 
 
 def check(places: Places, progress: Progress) -> None:

@@ -12,6 +12,9 @@ from urllib.request import Request, urlopen
 
 from playwright.sync_api import Page, sync_playwright
 
+from infra.local import browser as browsers
+from infra.local.places import DEFAULT_ROOT, Places
+from infra.local.progress import Progress
 from tests.cloud.people import Person
 from tests.cloud.stack import Stack, wait_until
 
@@ -114,7 +117,8 @@ def _inside(body: Any, name: str) -> Any:
 def browser_page() -> Iterator[Page]:
     """A page of a real browser. Where the site is not served, the way back to it is a request that leads nowhere."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ["MEMORYGRAPH_BROWSER"], args=FLAGS)
+        found = browsers.find(Places.of(os.environ.get("LOCAL_ROOT", DEFAULT_ROOT)), Progress(quiet=True))
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         page = browser.new_page()
         try:
             yield page

@@ -43,7 +43,7 @@ def traffic(stack: Stack, key: str) -> Iterator[Counter[object]]:
             thread.join()
 
 
-@pytest.mark.parametrize("name", ["memories-edge-secret", "memories-database-password", "principal-seal-key"])
+@pytest.mark.parametrize("name", ["memories-edge-secret", "memories-database-password"])
 def test_no_request_fails(stack: Stack, name: str) -> None:
     key = stack.make("key", "PLAN=team").stdout.strip()
     with traffic(stack, key) as seen:

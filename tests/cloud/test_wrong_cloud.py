@@ -111,7 +111,8 @@ def test_a_real_stack_is_refused_by_the_local_cloud(stack: Stack) -> None:
         )
         changed.write_text(re.sub(r"http://127.0.0.1:\d+", "https://api.example.com", real))
         for name in re.findall(r"  ([\w-]+:\w+(?:Token|Key|Password)):", local):
-            words = ("config", "set", "--secret", name, "a-token-of-a-vendor")
+            value = "sk_test_of-a-vendor" if "stripe" in name else "a-token-of-a-vendor"
+            words = ("config", "set", "--secret", name, value)
             assert stack.pulumi(*words, PULUMI_OPTION_CONFIG_FILE=str(changed)).returncode == 0
         said = refused(changed.read_text())
         assert "local cloud" in said
