@@ -52,6 +52,8 @@ def shared_control_plane(postgres_server: Server) -> ControlPlaneUrls:
 
 
 @pytest.fixture
-def control_plane(postgres_server: Server, shared_control_plane: ControlPlaneUrls) -> ControlPlaneUrls:
-    """A copy that the test may change."""
-    return shared_control_plane.at(postgres_server.new_database(template=shared_control_plane.database))
+def control_plane(postgres_server: Server, shared_control_plane: ControlPlaneUrls) -> Iterator[ControlPlaneUrls]:
+    """A copy that the test may change. It goes with the test: most of it then never reaches the disk."""
+    copy = shared_control_plane.at(postgres_server.new_database(template=shared_control_plane.database))
+    yield copy
+    postgres_server.drop_database(copy.database)

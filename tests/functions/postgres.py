@@ -100,6 +100,11 @@ class Server:
             connection.execute(create)
         return self._url("postgres", name)
 
+    def drop_database(self, name: str) -> None:
+        """Whoever is connected to it is thrown out."""
+        with psycopg.connect(self._url(ADMIN, "postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{self.password}@{HOST}:{self.port}/{database}"
 
