@@ -104,6 +104,19 @@ class Program:
             raise Trouble(f"Of {self.what} a build was made that does not run. Details: {places.install_log}.")
 
 
+def runs(flag: str) -> Callable[[Path], bool]:
+    """For `Program.works`: whether a program, called with this flag alone, ends well."""
+
+    def works(path: Path) -> bool:
+        try:
+            done = subprocess.run([path, flag], capture_output=True, timeout=30, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0
+
+    return works
+
+
 def _go(places: Places, progress: Progress) -> str:
     """Go on PATH when it is new enough, else the pinned wheel, by hash, in the user's cache."""
     on_path = shutil.which("go")

@@ -10,21 +10,12 @@ import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from infra.local.go import Program
+from infra.local.go import Program, runs
 from infra.local.places import Places
 
 SECONDS = 60
 """Of one run."""
-
-
-def _runs(path: Path) -> bool:
-    try:
-        done = subprocess.run([path, "--version"], capture_output=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 PROMQL = Program(
@@ -37,7 +28,7 @@ PROMQL = Program(
     takes="under a minute",
     disk_mb=500,
     otherwise="run the tests where there is some.",
-    works=_runs,
+    works=runs("--version"),
 )
 
 

@@ -5,21 +5,9 @@ zizmor is in .venv; actionlint is in no package index as a program, so it is bui
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
-from infra.local.go import Program
+from infra.local.go import Program, runs
 from infra.local.places import Places
 from infra.local.progress import Progress
-
-
-def _runs(path: Path) -> bool:
-    try:
-        done = subprocess.run([path, "-version"], capture_output=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
-
 
 ACTIONLINT = Program(
     name="actionlint",
@@ -31,7 +19,7 @@ ACTIONLINT = Program(
     takes="about 15 seconds",
     disk_mb=500,
     otherwise="have `make check` run where there is some.",
-    works=_runs,
+    works=runs("-version"),
 )
 
 

@@ -136,6 +136,13 @@ class StripeObject(Kind):
             raise
         return changed
 
+    def take_up(self, known: Object, body: Properties, log: Log) -> str:
+        """Switch on what an earlier update or destroy had left, as it is declared now. Its id."""
+        id = str(known["id"])
+        self.change(id, {**body, "active": True})
+        log(f"taken up again: {id}, which an earlier update or destroy had left")
+        return id
+
     def archive(self, id: str) -> None:
         """One that is gone already is success."""
         try:

@@ -54,10 +54,7 @@ class PortalConfiguration(StripeObject):
         known = self.ours(inputs)
         if known is None:
             return str(self.make(_body({}, inputs))["id"]), {}
-        id = str(known["id"])
-        self.change(id, {**_body({}, inputs), "active": True})
-        log(f"taken up again: {id}, which an earlier update or destroy had left")
-        return id, {}
+        return self.take_up(known, _body({}, inputs), log), {}
 
     def update(self, id: str, old: Properties, inputs: Properties, log: Log) -> Properties:  # noqa: ARG002  the interface
         self.change(id, {**_body(old, inputs), "active": inputs.get("active", True)})

@@ -74,9 +74,7 @@ class Product(StripeObject):
                 f"Stripe already sells a product with this metadata, {id} ({known.get('name')!r}). Take it over with: "
                 f"pulumi import {self.token} NAME {id}"
             )
-        self.change(id, {**self._body({}, inputs), "active": True})
-        log(f"taken up again: {id}, which an earlier update or destroy had left")
-        return id, {}
+        return self.take_up(known, self._body({}, inputs), log), {}
 
     def update(self, id: str, old: Properties, inputs: Properties, log: Log) -> Properties:  # noqa: ARG002  the interface
         self.change(id, {**self._body(old, inputs), "active": inputs.get("active", True)})
@@ -138,10 +136,7 @@ class Price(StripeObject):
     def create(self, inputs: Properties, log: Log) -> tuple[str, Properties]:
         holder = self._holder(inputs["lookupKey"])
         if holder is not None and all(self.seen(holder)[spec.name] == inputs[spec.name] for spec in _TERMS):
-            id = str(holder["id"])
-            self.change(id, {**self._body({}, inputs), "active": True})
-            log(f"taken up again: {id}, which an earlier update or destroy had left")
-            return id, {}
+            return self.take_up(holder, self._body({}, inputs), log), {}
         self._see_that_it_may_go(holder, inputs, log)
         terms = {
             "product": inputs["product"],

@@ -44,6 +44,20 @@ class Bearer:
         await self._app(scope, receive, send)
 
 
+class OwnUser:
+    """Middleware: 403 for another user of this machine, as at the vendors' other APIs, where callers need no token."""
+
+    def __init__(self, app: ASGIApp, shape: Shape) -> None:
+        self._app = app
+        self._shape = shape
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_ours(scope):
+            await JSONResponse(self._shape(peers.REFUSAL), 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 def _is_ours(scope: Scope) -> bool:
     client, server = scope.get("client"), scope.get("server")
     return not client or not server or peers.allowed(client[1], server[1])

@@ -12,12 +12,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.local.cloud import peers
 from infra.local.cloud.vendors.auth import account, admin, callers, errors, external, guards, signup, token, verify
 from infra.local.cloud.vendors.auth.project import PREFIX, Project
 from infra.local.cloud.vendors.auth.settings import PROVIDERS
+from infra.local.cloud.web import OwnUser
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Project, Request], Awaitable[Response]]
@@ -72,20 +71,6 @@ async def _jwks(project: Project, _request: Request) -> Response:
     return JSONResponse(project.jwks(), headers={"Cache-Control": f"public, max-age={JWKS_SECONDS}"})
 
 
-class _Ours:
-    """Middleware: another user of this machine is turned away, as at the vendors' other APIs."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client, server = scope.get("client"), scope.get("server")
-        if scope["type"] == "http" and client and server and not peers.allowed(client[1], server[1]):
-            await JSONResponse({"message": peers.REFUSAL}, 403)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
 def application(project: Project) -> Starlette:
     """Everything below /auth/v1; any other path is 404."""
     routes = [_route(project, *item) for item in (*OPEN, ("GET", "/.well-known/jwks.json", _jwks))]
@@ -97,7 +82,7 @@ def application(project: Project) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(_Ours),
+            Middleware(OwnUser, shape=lambda message: {"message": message}),
             Middleware(
                 CORSMiddleware,
                 allow_origins=["*"],

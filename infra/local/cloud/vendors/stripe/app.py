@@ -13,9 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.local.cloud import peers
 from infra.local.cloud.vendors.stripe import (
     checkout,
     customers,
@@ -41,6 +39,7 @@ from infra.local.cloud.vendors.stripe.pages import checkout as checkout_page
 from infra.local.cloud.vendors.stripe.pages import invoice as invoice_page
 from infra.local.cloud.vendors.stripe.pages import portal as portal_page
 from infra.local.cloud.vendors.stripe.world import World
+from infra.local.cloud.web import OwnUser
 
 Json = dict[str, Any]
 Page = Callable[[World, Request], Awaitable[Response]]
@@ -76,23 +75,9 @@ def application(world: World, api: Api, controls: Sequence[Control]) -> Starlett
     routes += [_controlled(*item) for item in controls]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_Ours)],
+        middleware=[Middleware(OwnUser, shape=lambda message: {"error": {"message": message}})],
         exception_handlers={StripeError: _refuse, HTTPException: _no_route, Exception: _fail},
     )
-
-
-class _Ours:
-    """Middleware: another user of this machine is turned away, as at the vendors' other APIs."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client, server = scope.get("client"), scope.get("server")
-        if scope["type"] == "http" and client and server and not peers.allowed(client[1], server[1]):
-            await JSONResponse({"error": {"message": peers.REFUSAL}}, 403)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
 
 
 def _called(api: Api, endpoint: Endpoint) -> Route:
